@@ -1,0 +1,72 @@
+//! The Cornjacket contract as Rust types: events, services, and the one table from kinds of error to status codes.
+//!
+//! Feature `client` adds the generated gRPC clients, `server` the service traits and servers.
+
+use std::sync::LazyLock;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+
+pub mod status;
+
+/// `cornjacket.*`: events and services.
+pub mod cornjacket {
+    /// The events.
+    pub mod events {
+        /// Version 1 of the events.
+        #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+        pub mod v1 {
+            tonic::include_proto!("cornjacket.events.v1");
+        }
+    }
+    /// Taking events in.
+    pub mod ingest {
+        /// Version 1 of the ingest service.
+        #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+        pub mod v1 {
+            tonic::include_proto!("cornjacket.ingest.v1");
+        }
+    }
+    /// Asking for events and state.
+    pub mod query {
+        /// Version 1 of the query service.
+        #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+        pub mod v1 {
+            tonic::include_proto!("cornjacket.query.v1");
+        }
+    }
+}
+
+/// `google.*`: the error model that every service answers with.
+pub mod google {
+    /// `google.api`: HTTP annotations; they are read from the descriptors, not from these types.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all, reason = "generated")]
+    pub mod api {
+        tonic::include_proto!("google.api");
+    }
+    /// `google.rpc`: Status and its details.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+    pub mod rpc {
+        tonic::include_proto!("google.rpc");
+    }
+}
+
+pub use cornjacket::{events::v1 as events, ingest::v1 as ingest, query::v1 as query};
+
+/// The encoded `FileDescriptorSet` of everything in `proto/`, with comments and `google.api.http` options.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
+
+/// The descriptors of everything in `proto/`, for reflection on messages.
+pub static DESCRIPTOR_POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("the build wrote a valid descriptor set"));
+
+/// The descriptor of a generated message.
+pub fn descriptor_of<M: prost::Name>() -> MessageDescriptor {
+    DESCRIPTOR_POOL
+        .get_message_by_name(&M::full_name())
+        .expect("every generated message is in the descriptor set it was generated from")
+}
+
+/// Decodes `bytes` as a message of type `M` that can be read by reflection, for canonical JSON above all.
+pub fn decode_dynamic<M: prost::Name>(bytes: &[u8]) -> Result<DynamicMessage, prost::DecodeError> {
+    DynamicMessage::decode(descriptor_of::<M>(), bytes)
+}
