@@ -41,6 +41,11 @@ impl Timestamp {
         }
     }
 
+    /// The first instant of a day, counted in UTC days since 1970.
+    pub const fn from_day(day: i64) -> Self {
+        Self(day * 24 * 3600 * MICROS_PER_SECOND)
+    }
+
     /// Whole UTC days since 1970.
     pub const fn day(self) -> i64 {
         self.0.div_euclid(24 * 3600 * MICROS_PER_SECOND)

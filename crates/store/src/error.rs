@@ -1,0 +1,64 @@
+//! Why the store did not do what it was asked.
+
+use sqlx::error::DatabaseError;
+
+/// Why the store did not do what it was asked, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, is busy or is restarting. Trying again later may help.
+    #[error("the store is not available: {0}")]
+    Outage(#[source] sqlx::Error),
+    /// The database was asked something wrong or holds something wrong: a defect, which trying again does not mend.
+    #[error("the store failed: {0}")]
+    Defect(#[source] sqlx::Error),
+    /// The store's settings or state forbid to start; the text says which and how to mend it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    /// Whether trying again later may help.
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Outage(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_outage(&error) { Self::Outage(error) } else { Self::Defect(error) }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::Refused(format!("migrations: {other}")),
+        }
+    }
+}
+
+fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => is_database_outage(error.as_ref()),
+        _ => false,
+    }
+}
+
+/// By SQLSTATE class on PostgreSQL (its documentation's appendix A), by primary result code on SQLite.
+fn is_database_outage(error: &dyn DatabaseError) -> bool {
+    let Some(code) = error.code() else { return false };
+    if let Some(postgres) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        // Connection, rollback (deadlock, serialization), resources, lock timeout, operator (shutdown, timeout),
+        // system; and a transaction that was idle for too long.
+        let class = &postgres.code()[..2];
+        return ["08", "40", "53", "55", "57", "58"].contains(&class) || postgres.code() == "25P03";
+    }
+    // SQLITE_BUSY, LOCKED, IOERR, FULL, CANTOPEN
+    code.parse::<u32>().is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)))
+}

@@ -1,0 +1,18 @@
+//! The truth: ports onto what is stored, and their two sides, PostgreSQL and SQLite.
+//!
+//! Each port is a file here ([`event_log`]) with a file of the same name in `postgres/` and in `sqlite/`. `suite.rs`
+//! holds the laws of every port and runs them on both.
+
+mod error;
+pub mod event_log;
+mod numbering;
+pub mod postgres;
+pub mod sqlite;
+mod tail;
+
+pub use error::StoreError;
+pub use event_log::{Appended, EventLog, Head, Range, Select};
+pub use tail::Tail;
+
+#[cfg(test)]
+mod suite;

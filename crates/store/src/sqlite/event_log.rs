@@ -1,0 +1,217 @@
+//! The event log on SQLite.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use cornjacket_domain::{Clock, ContentDigest, Event, EventKey, StoredEvent, Timestamp};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+use tokio::sync::watch;
+
+use super::SqliteStore;
+use crate::StoreError;
+use crate::event_log::{Appended, EventLog, Head, Range, Select};
+use crate::numbering::{LedgerRow, Numbering};
+
+/// Rows of one insert statement. Fewer calls are faster, and this many keep every statement below SQLite's limits.
+const ROWS: usize = 64;
+
+const HEAD: &str = "select epoch, position, ingest_time from head";
+const SET_HEAD: &str = "update head set position = ?, ingest_time = ?";
+const PROBE: &str = "select digest, position, ingest_time from ledger where key = ?";
+const FIND: &str = "select l.position, l.ingest_time, l.type, l.subject, l.event
+    from ledger join log l using (position) where key = ?";
+const TIME_AT: &str = "select ingest_time from log where position >= ? order by position limit 1";
+const READ: &str = "select position, ingest_time, type, subject, event from log
+    where position > ? and position <= ? order by position limit ?";
+const READ_SUBJECT: &str = "select position, ingest_time, type, subject, event from log
+    where position > ? and position <= ? and subject = ? order by position limit ?";
+const READ_TYPE: &str = "select position, ingest_time, type, subject, event from log
+    where position > ? and position <= ? and type = ? order by position limit ?";
+const DROP_LOG: &str = "delete from log where position <= ?";
+const DROP_LEDGER: &str = "delete from ledger where position <= ?";
+const OLDEST: &str = "select coalesce(min(position), (select position + 1 from head)) from log";
+const LAST_BEFORE: &str =
+    "select coalesce(max(position), 0) from log where position <= ? and ingest_time < ?";
+
+static INSERT_LOG: LazyLock<[String; 2]> = LazyLock::new(|| {
+    [1, ROWS]
+        .map(|rows| values("insert into log (position, ingest_time, type, subject, event) values ", 5, rows))
+});
+static INSERT_LEDGER: LazyLock<[String; 2]> = LazyLock::new(|| {
+    [1, ROWS].map(|rows| values("insert into ledger (key, digest, position, ingest_time) values ", 4, rows))
+});
+
+/// `insert` followed by `rows` tuples of `columns` parameters.
+fn values(insert: &str, columns: usize, rows: usize) -> String {
+    let tuple = format!("({})", vec!["?"; columns].join(", "));
+    format!("{insert}{}", vec![tuple; rows].join(", "))
+}
+
+/// The event log in a [`SqliteStore`].
+#[derive(Debug)]
+pub struct SqliteEventLog {
+    store: Arc<SqliteStore>,
+    clock: Arc<dyn Clock>,
+    head: watch::Sender<u64>,
+}
+
+impl SqliteEventLog {
+    /// The log of `store`; `clock` gives the ingest times.
+    pub async fn open(store: Arc<SqliteStore>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let position = fetch_head(&store.reader).await?.position;
+        Ok(Self { store, clock, head: watch::Sender::new(position) })
+    }
+}
+
+#[async_trait]
+impl EventLog for SqliteEventLog {
+    async fn append(&self, events: &[Event]) -> Result<Vec<Appended>, StoreError> {
+        // Immediate: the append lock is taken before anything is read.
+        let mut transaction = self.store.writer.begin_with("begin immediate").await?;
+        let head = fetch_head(&mut *transaction).await?;
+        let known = probe(&mut transaction, events).await?;
+        let ingest_time = head.ingest_time.max(self.clock.now());
+        let numbering = Numbering::new(events, head.position, ingest_time, known);
+        if numbering.fresh.is_empty() {
+            transaction.rollback().await?;
+            return Ok(numbering.outcomes);
+        }
+        insert(&mut transaction, head.position, &numbering).await?;
+        let position = head.position + numbering.fresh.len() as u64;
+        let set_head = sqlx::query(SET_HEAD).bind(position.cast_signed()).bind(ingest_time.as_micros());
+        set_head.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        self.head.send_replace(position);
+        Ok(numbering.outcomes)
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        fetch_head(&self.store.reader).await
+    }
+
+    async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+        let (after, until) = (signed(range.after), signed(range.until));
+        let query = match &range.select {
+            Select::All => sqlx::query(READ).bind(after).bind(until),
+            Select::Subject(subject) => sqlx::query(READ_SUBJECT).bind(after).bind(until).bind(subject),
+            Select::Type(event_type) => sqlx::query(READ_TYPE).bind(after).bind(until).bind(event_type),
+        };
+        let rows = query.bind(range.limit).fetch_all(&self.store.reader).await?;
+        rows.iter().map(stored_event).collect()
+    }
+
+    async fn find(&self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
+        let row = sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(&self.store.reader).await?;
+        row.as_ref().map(stored_event).transpose()
+    }
+
+    async fn time_at(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
+        let time =
+            sqlx::query_scalar(TIME_AT).bind(signed(position)).fetch_optional(&self.store.reader).await?;
+        Ok(time.map(Timestamp::from_micros))
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    async fn drop_before(&self, time: Timestamp, keep_after: u64) -> Result<u64, StoreError> {
+        let mut transaction = self.store.writer.begin_with("begin immediate").await?;
+        let midnight = Timestamp::from_day(time.day()).as_micros();
+        let last = sqlx::query_scalar(LAST_BEFORE).bind(signed(keep_after)).bind(midnight);
+        let last: i64 = last.fetch_one(&mut *transaction).await?;
+        for statement in [DROP_LOG, DROP_LEDGER] {
+            sqlx::query(statement).bind(last).execute(&mut *transaction).await?;
+        }
+        let oldest: i64 = sqlx::query_scalar(OLDEST).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(oldest.cast_unsigned())
+    }
+}
+
+/// Positions above what SQLite can store do not exist.
+fn signed(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+async fn fetch_head<'e>(executor: impl sqlx::SqliteExecutor<'e>) -> Result<Head, StoreError> {
+    let row = sqlx::query(HEAD).fetch_one(executor).await?;
+    Ok(Head {
+        epoch: row.try_get(0)?,
+        position: row.try_get::<i64, _>(1)?.cast_unsigned(),
+        ingest_time: Timestamp::from_micros(row.try_get(2)?),
+    })
+}
+
+async fn probe(
+    connection: &mut SqliteConnection,
+    events: &[Event],
+) -> Result<HashMap<EventKey, LedgerRow>, StoreError> {
+    let mut known = HashMap::with_capacity(events.len());
+    for event in events {
+        let key = event.key();
+        let query = sqlx::query(PROBE).bind(key.as_bytes().to_vec());
+        if let Some(row) = query.fetch_optional(&mut *connection).await? {
+            known.insert(key, ledger_row(&row)?);
+        }
+    }
+    Ok(known)
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    head: u64,
+    numbering: &Numbering<'_>,
+) -> Result<(), StoreError> {
+    let time = numbering.ingest_time.as_micros();
+    let mut position = signed(head);
+    for events in batches(&numbering.fresh) {
+        let which = usize::from(events.len() == ROWS);
+        let mut log = sqlx::query(AssertSqlSafe(INSERT_LOG[which].as_str()));
+        let mut ledger = sqlx::query(AssertSqlSafe(INSERT_LEDGER[which].as_str()));
+        for event in events {
+            position += 1;
+            log = log.bind(position).bind(time).bind(event.event_type()).bind(event.subject());
+            log = log.bind(&event.encoded()[..]);
+            ledger = ledger.bind(event.key().as_bytes().to_vec()).bind(event.digest().as_bytes().to_vec());
+            ledger = ledger.bind(position).bind(time);
+        }
+        log.execute(&mut *connection).await?;
+        ledger.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Cuts into pieces of [`ROWS`] and what is left into single rows, so that two statements serve every size.
+fn batches<'a, 'e>(events: &'a [&'e Event]) -> impl Iterator<Item = &'a [&'e Event]> {
+    let whole = events.chunks_exact(ROWS);
+    let rest = whole.remainder().chunks(1);
+    whole.chain(rest)
+}
+
+fn ledger_row(row: &SqliteRow) -> Result<LedgerRow, StoreError> {
+    Ok(LedgerRow {
+        digest: ContentDigest::from_bytes(fixed(row, 0)?),
+        position: row.try_get::<i64, _>(1)?.cast_unsigned(),
+        ingest_time: Timestamp::from_micros(row.try_get(2)?),
+    })
+}
+
+fn fixed<const N: usize>(row: &SqliteRow, column: usize) -> Result<[u8; N], sqlx::Error> {
+    let bytes: &[u8] = row.try_get(column)?;
+    bytes
+        .try_into()
+        .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_string(), source: Box::new(error) })
+}
+
+fn stored_event(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
+    Ok(StoredEvent {
+        position: row.try_get::<i64, _>(0)?.cast_unsigned(),
+        ingest_time: Timestamp::from_micros(row.try_get(1)?),
+        event_type: row.try_get(2)?,
+        subject: row.try_get(3)?,
+        encoded: row.try_get::<Vec<u8>, _>(4)?.into(),
+    })
+}

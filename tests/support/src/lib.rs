@@ -1,0 +1,32 @@
+//! What the tests stand on: real servers, child processes that never outlive them, and waiting on conditions.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`shared`] | the PostgreSQL and the Kafka that all tests share, and a fresh database on it |
+//! | [`postgres`], [`kafka`] | a server of a test's own, to kill, pause and restart |
+//! | [`program`], [`process`] | any other child process: the `cornjacket` binary, say |
+//! | [`scratch`] | a temporary folder that goes even when the test process is killed |
+//! | [`ports`] | loopback ports that nobody else gets |
+//! | [`wait`] | waiting on a condition, with a deadline and a name for the error |
+//!
+//! The binary `with-servers` runs a command with both shared servers up: `tests/run` is made of it.
+//! Linux only: it reads /proc and needs util-linux' setpriv. `tests/setup` installs the servers.
+
+pub mod kafka;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod program;
+pub mod scratch;
+pub mod shared;
+mod spawner;
+mod tree;
+pub mod wait;
+
+pub use kafka::Kafka;
+pub use postgres::Postgres;
+pub use process::Process;
+pub use program::Program;
+pub use rustix::process::Signal;
+pub use scratch::Scratch;
+pub use shared::{fresh_database, shared_kafka, shared_postgres};
