@@ -1,0 +1,13 @@
+//! In: from a request to a receipt.
+//!
+//! A method of `rpc/` hands what it decoded to the [`Acceptor`], which proves each event valid and hands the good
+//! ones to the [`GroupCommit`]. That is one task per process: it gathers what is waiting into one transaction of the
+//! log, and answers every caller after the commit.
+
+pub mod accept;
+pub mod group_commit;
+pub mod rpc;
+
+pub use accept::Acceptor;
+pub use group_commit::GroupCommit;
+pub use rpc::IngestRpc;

@@ -1,0 +1,21 @@
+//! `Append`: one event, one receipt.
+
+use cornjacket_proto::ingest::{AppendRequest, AppendResponse};
+use tonic::{Request, Response, Status};
+
+use super::{adopt_trace, caller, trace_of};
+use crate::Acceptor;
+
+pub(super) async fn append(
+    acceptor: &Acceptor,
+    request: Request<AppendRequest>,
+) -> Result<Response<AppendResponse>, Status> {
+    let caller = caller(&request);
+    let trace = trace_of(request.metadata());
+    let mut event = request.into_inner().event;
+    if let Some(event) = &mut event {
+        adopt_trace(event, trace.as_ref());
+    }
+    let receipt = acceptor.append(&caller, event).await?;
+    Ok(Response::new(AppendResponse { receipt: Some(receipt) }))
+}
