@@ -6,12 +6,18 @@
 mod error;
 pub mod event_log;
 mod numbering;
+pub mod offsets;
+mod open;
 pub mod postgres;
+pub mod read_model;
 pub mod sqlite;
 mod tail;
 
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, Head, Range, Select};
+pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
+pub use open::Store;
+pub use read_model::{ProjectionId, ReadModel, ReadModelTx, State};
 pub use tail::Tail;
 
 #[cfg(test)]

@@ -2,48 +2,43 @@
 
 mod event_log;
 mod fixtures;
+mod offsets;
+mod relay;
+mod writers;
 
 use std::sync::Arc;
 
-use cornjacket_domain::Clock;
+use cornjacket_domain::{Clock, Partitions};
 
-use crate::EventLog;
-use crate::postgres::{PostgresEventLog, PostgresStore};
-use crate::sqlite::{SqliteEventLog, SqliteStore};
+use crate::Store;
 
 /// An empty store that a law is tried on.
-enum Backend {
-    Sqlite(tempfile::TempDir),
-    Postgres(String),
+struct Backend {
+    url: String,
+    /// Goes with the law.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Backend {
     fn sqlite() -> anyhow::Result<Self> {
-        Ok(Self::Sqlite(tempfile::tempdir()?))
+        let folder = tempfile::tempdir()?;
+        let url = format!("sqlite://{}", folder.path().join("cornjacket.db").display());
+        Ok(Self { url, _folder: Some(folder) })
     }
 
     async fn postgres() -> anyhow::Result<Self> {
-        Ok(Self::Postgres(cornjacket_testkit::fresh_database().await?))
+        Ok(Self { url: cornjacket_testkit::fresh_database().await?, _folder: None })
     }
 
-    /// Opens the log as a process would: on PostgreSQL, several may have it open.
-    async fn open(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn EventLog>> {
-        Ok(match self {
-            Self::Sqlite(folder) => {
-                let store = SqliteStore::open(&folder.path().join("cornjacket.db")).await?;
-                Arc::new(SqliteEventLog::open(Arc::new(store), clock).await?)
-            }
-            Self::Postgres(url) => {
-                let store = PostgresStore::open(url).await?;
-                Arc::new(PostgresEventLog::open(Arc::new(store), clock).await?)
-            }
-        })
+    /// Opens the store as a process would: on PostgreSQL, several may have it open.
+    async fn open(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.url, clock, Partitions::ONE).await?)
     }
 }
 
 /// Runs each law of a module on each backend.
 macro_rules! laws {
-    ($module:ident: $($law:ident),+ $(,)?) => {
+    ($($law:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $law() -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use cornjacket_testkit::shared::unique_name;
 use cornjacket_testkit::{
-    Kafka, Postgres, Program, Scratch, Signal, fresh_database, shared_kafka, shared_postgres, wait,
+    Kafka, Postgres, Process, Program, Scratch, Signal, fresh_database, shared_kafka, shared_postgres, wait,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -164,4 +164,43 @@ async fn a_kill_takes_the_descendants_too() -> anyhow::Result<()> {
 
 fn pid_in(file: &Path) -> Option<u32> {
     std::fs::read_to_string(file).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+/// `with-servers sh -c SCRIPT`, with a Kafka that is set already.
+fn with_servers(script: &str, log: &Path) -> Program {
+    let program = Program::new(env!("CARGO_BIN_EXE_with-servers")).args(["sh", "-c", script]).log(log);
+    program.env("CORNJACKET_TEST_KAFKA", "elsewhere:9092").env("CORNJACKET_TEST_POSTGRES", "")
+}
+
+#[tokio::test]
+async fn with_servers_starts_what_is_missing_and_passes_the_exit_code_on() -> anyhow::Result<()> {
+    let scratch = Scratch::new("command")?;
+    let script =
+        r#"psql -qAtc 'SELECT 40 + 2' "$CORNJACKET_TEST_POSTGRES" && echo "$CORNJACKET_TEST_KAFKA"; exit 7"#;
+    let mut process = with_servers(script, &scratch.path().join("log")).spawn()?;
+    let status = process.wait(DEADLINE).await?;
+    assert_eq!(status.code(), Some(7), "{}", process.log());
+    ensure!(process.log().ends_with("42\nelsewhere:9092\n"), "{}", process.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_servers_takes_all_along_when_it_ends() -> anyhow::Result<()> {
+    for (signal, code) in [(Signal::TERM, Some(143)), (Signal::INT, Some(130)), (Signal::KILL, None)] {
+        let scratch = Scratch::new("command")?;
+        let mut process = with_servers("echo up; exec sleep 60", &scratch.path().join("log")).spawn()?;
+        process_says(&process, "up\n").await?;
+        let url = process
+            .log()
+            .lines()
+            .find_map(|line| line.strip_prefix("CORNJACKET_TEST_POSTGRES=").map(str::to_owned));
+        let url = url.ok_or_else(|| anyhow::format_err!("no server was announced"))?;
+        assert_eq!(process.stop(signal, DEADLINE).await?.code(), code);
+        wait::until(DEADLINE, "the server is gone", async || sql(&url, "SELECT 1").await.is_err()).await?;
+    }
+    Ok(())
+}
+
+async fn process_says(process: &Process, words: &str) -> anyhow::Result<()> {
+    wait::until(DEADLINE, "the command runs", async || process.log().ends_with(words)).await
 }

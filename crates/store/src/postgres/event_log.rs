@@ -205,7 +205,7 @@ fn days(day: i64) -> i32 {
     i32::try_from(day).expect("a day within protobuf's range of times")
 }
 
-fn to_sql(time: Timestamp) -> OffsetDateTime {
+pub(super) fn to_sql(time: Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.as_micros()) * 1_000)
         .expect("a clock within the years 1 to 9999")
 }

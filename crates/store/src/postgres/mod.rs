@@ -1,16 +1,23 @@
 //! The store on PostgreSQL 15 or later.
 
 mod event_log;
+mod offsets;
+mod read_model;
+mod relay;
 mod retention;
 mod wake;
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use cornjacket_domain::{Partitions, Topic};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use event_log::PostgresEventLog;
+pub use offsets::PostgresOffsets;
+pub use read_model::PostgresReadModel;
+pub use relay::{Claim, RelayCheckpoint};
 
 use crate::StoreError;
 
@@ -22,10 +29,18 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const SESSION: [(&str, &str); 3] =
     [("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "2s"), ("statement_timeout", "10s")];
 
-/// Connections to one database, apart for writing the log and for reading it, so that neither starves the other.
+const REMEMBER_TOPIC: &str =
+    "insert into event_store.topics (topic, partitions) values ($1, $2) on conflict do nothing";
+const PARTITIONS: &str = "select topic, partitions from event_store.topics";
+
+/// Connections to one database, apart for what must not starve one another.
 #[derive(Debug)]
 pub struct PostgresStore {
+    /// For appending to the log.
     writer: PgPool,
+    /// For consumers' effects and the relay.
+    effects: PgPool,
+    /// For reading.
     reader: PgPool,
 }
 
@@ -38,10 +53,22 @@ impl PostgresStore {
         migrate(options.clone()).await?;
         let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
         let options = options.options(SESSION);
-        let writer = pool(2).connect_with(options.clone()).await?;
+        // A dead connection costs a repeated commit, asking before each whether it is alive would cost every commit.
+        let writer = pool(2).test_before_acquire(false).connect_with(options.clone()).await?;
         require_durability(&writer).await?;
+        let effects = pool(8).connect_with(options.clone()).await?;
         let reader = pool(8).connect_with(options).await?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, effects, reader })
+    }
+
+    /// Fixes the number of partitions of every topic when the log is new, and returns it.
+    pub async fn partitions(&self, wanted: Partitions) -> Result<Partitions, StoreError> {
+        for topic in Topic::ALL {
+            let query = sqlx::query(REMEMBER_TOPIC).bind(topic.name()).bind(i32::from(wanted.count()));
+            query.execute(&self.writer).await?;
+        }
+        let remembered = sqlx::query_as(PARTITIONS).fetch_all(&self.writer).await?;
+        crate::open::check_partitions(wanted, &remembered)
     }
 }
 

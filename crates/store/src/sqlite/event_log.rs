@@ -60,7 +60,7 @@ pub struct SqliteEventLog {
 impl SqliteEventLog {
     /// The log of `store`; `clock` gives the ingest times.
     pub async fn open(store: Arc<SqliteStore>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let position = fetch_head(&store.reader).await?.position;
+        let position = fetch_head(&store.events.reader).await?.position;
         Ok(Self { store, clock, head: watch::Sender::new(position) })
     }
 }
@@ -69,7 +69,7 @@ impl SqliteEventLog {
 impl EventLog for SqliteEventLog {
     async fn append(&self, events: &[Event]) -> Result<Vec<Appended>, StoreError> {
         // Immediate: the append lock is taken before anything is read.
-        let mut transaction = self.store.writer.begin_with("begin immediate").await?;
+        let mut transaction = self.store.events.writer.begin_with("begin immediate").await?;
         let head = fetch_head(&mut *transaction).await?;
         let known = probe(&mut transaction, events).await?;
         let ingest_time = head.ingest_time.max(self.clock.now());
@@ -88,7 +88,7 @@ impl EventLog for SqliteEventLog {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        fetch_head(&self.store.reader).await
+        fetch_head(&self.store.events.reader).await
     }
 
     async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
@@ -98,18 +98,21 @@ impl EventLog for SqliteEventLog {
             Select::Subject(subject) => sqlx::query(READ_SUBJECT).bind(after).bind(until).bind(subject),
             Select::Type(event_type) => sqlx::query(READ_TYPE).bind(after).bind(until).bind(event_type),
         };
-        let rows = query.bind(range.limit).fetch_all(&self.store.reader).await?;
+        let rows = query.bind(range.limit).fetch_all(&self.store.events.reader).await?;
         rows.iter().map(stored_event).collect()
     }
 
     async fn find(&self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
-        let row = sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(&self.store.reader).await?;
+        let row =
+            sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(&self.store.events.reader).await?;
         row.as_ref().map(stored_event).transpose()
     }
 
     async fn time_at(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
-        let time =
-            sqlx::query_scalar(TIME_AT).bind(signed(position)).fetch_optional(&self.store.reader).await?;
+        let time = sqlx::query_scalar(TIME_AT)
+            .bind(signed(position))
+            .fetch_optional(&self.store.events.reader)
+            .await?;
         Ok(time.map(Timestamp::from_micros))
     }
 
@@ -118,7 +121,7 @@ impl EventLog for SqliteEventLog {
     }
 
     async fn drop_before(&self, time: Timestamp, keep_after: u64) -> Result<u64, StoreError> {
-        let mut transaction = self.store.writer.begin_with("begin immediate").await?;
+        let mut transaction = self.store.events.writer.begin_with("begin immediate").await?;
         let midnight = Timestamp::from_day(time.day()).as_micros();
         let last = sqlx::query_scalar(LAST_BEFORE).bind(signed(keep_after)).bind(midnight);
         let last: i64 = last.fetch_one(&mut *transaction).await?;

@@ -1,54 +1,101 @@
-//! The store on SQLite: one process, one file, nothing to install.
+//! The store on SQLite: one process, nothing to install.
+//!
+//! What PostgreSQL has as a schema is a file here, so that the log's writer and the writers of what is derived from it
+//! do not wait for each other.
 
 mod event_log;
+mod offsets;
+mod read_model;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cornjacket_domain::{Partitions, Topic};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
 pub use event_log::SqliteEventLog;
+pub use offsets::SqliteOffsets;
+pub use read_model::SqliteReadModel;
 
 use crate::StoreError;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// How long a statement waits for a lock of the file before it is an outage.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const REMEMBER_TOPIC: &str = "insert into topics (topic, partitions) values (?, ?) on conflict do nothing";
+const PARTITIONS: &str = "select topic, partitions from topics";
 
-/// An open database file, held by this process alone.
+/// The open database files, held by this process alone.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: SqlitePool,
-    reader: SqlitePool,
+    /// Log, ledger and head: durable with every commit.
+    events: Database,
+    /// What is derived from the log, with the offsets: after a power cut it may be older, but never wrong.
+    timeseries: Database,
     /// Held until the store is dropped; the system lets go of it when the process dies, however it dies.
     _lock: File,
 }
 
+/// A file, and its writer apart from its readers.
+#[derive(Debug)]
+struct Database {
+    /// SQLite has one writer at a time; queueing for it here is fair, queueing in SQLite is not.
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
 impl SqliteStore {
-    /// Opens the file, makes it when it is missing, and brings its schema up to date.
+    /// Opens the files beside `path`, makes them when they are missing, and brings their schemas up to date.
     ///
-    /// Refused when another process has it open, or when it would not be durable.
+    /// Refused when another process has them open, or when the log would not be durable.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        let events = Database::open(path, SqliteSynchronous::Full, "event_store").await?;
+        require_durability(&events.writer).await?;
+        let derived = path.with_extension("timeseries.db");
+        let timeseries = Database::open(&derived, SqliteSynchronous::Normal, "timeseries").await?;
+        Ok(Self { events, timeseries, _lock: lock })
+    }
+
+    /// Fixes the number of partitions of every topic when the log is new, and returns it.
+    pub async fn partitions(&self, wanted: Partitions) -> Result<Partitions, StoreError> {
+        for topic in Topic::ALL {
+            let query = sqlx::query(REMEMBER_TOPIC).bind(topic.name()).bind(wanted.count());
+            query.execute(&self.events.writer).await?;
+        }
+        let remembered = sqlx::query_as(PARTITIONS).fetch_all(&self.events.writer).await?;
+        crate::open::check_partitions(wanted, &remembered)
+    }
+}
+
+impl Database {
+    async fn open(path: &Path, synchronous: SqliteSynchronous, schema: &str) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(synchronous)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        // SQLite has one writer at a time; queueing for it here is fair, queueing in SQLite is not.
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        MIGRATIONS.run(&writer).await?;
-        require_durability(&writer).await?;
+        migrations_of(schema).run(&writer).await?;
         let reader =
             SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, reader, _lock: lock })
+        Ok(Self { writer, reader })
     }
+}
+
+/// The migrations of one file: those whose name begins with its schema; `event_store` has all the others.
+fn migrations_of(schema: &str) -> Migrator {
+    let is_derived = |description: &str| description.starts_with("timeseries");
+    let wanted = schema == "timeseries";
+    let migrations = MIGRATIONS.iter().filter(|migration| is_derived(&migration.description) == wanted);
+    Migrator { migrations: migrations.cloned().collect(), ..Migrator::DEFAULT }
 }
 
 /// SQLite takes a setting it does not understand in silence, hence it is read back.

@@ -14,7 +14,7 @@ use crate::{Appended, Range, Select, Tail};
 const DEADLINE: Duration = Duration::from_secs(20);
 const DAY: Duration = Duration::from_hours(24);
 
-laws!(event_log:
+laws!(
     positions_follow_the_order_given,
     a_retry_gets_the_original_place_and_other_content_none,
     an_id_twice_in_one_batch_is_stored_once,
@@ -32,7 +32,7 @@ fn stored(position: u64, ingest_time: Timestamp) -> Appended {
 }
 
 async fn positions_follow_the_order_given(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     let batch = events("a", 3);
     let outcomes = log.append(&batch).await?;
     assert_eq!(outcomes, [stored(1, noon()), stored(2, noon()), stored(3, noon())]);
@@ -47,7 +47,7 @@ async fn positions_follow_the_order_given(backend: Backend) -> anyhow::Result<()
 
 async fn a_retry_gets_the_original_place_and_other_content_none(backend: Backend) -> anyhow::Result<()> {
     let clock = clock();
-    let log = backend.open(clock.clone()).await?;
+    let log = backend.open(clock.clone()).await?.log;
     log.append(&[event("1", "a", "first")]).await?;
     clock.advance(Duration::from_secs(1));
     let outcomes =
@@ -59,7 +59,7 @@ async fn a_retry_gets_the_original_place_and_other_content_none(backend: Backend
 }
 
 async fn an_id_twice_in_one_batch_is_stored_once(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     let outcomes = log.append(&[event("1", "a", "x"), event("1", "a", "x"), event("1", "a", "y")]).await?;
     let duplicate = Appended::Duplicate { position: 1, ingest_time: noon() };
     assert_eq!(outcomes, [stored(1, noon()), duplicate, Appended::Conflict]);
@@ -69,7 +69,7 @@ async fn an_id_twice_in_one_batch_is_stored_once(backend: Backend) -> anyhow::Re
 
 async fn a_retry_is_known_after_midnight(backend: Backend) -> anyhow::Result<()> {
     let clock = clock();
-    let log = backend.open(clock.clone()).await?;
+    let log = backend.open(clock.clone()).await?.log;
     log.append(&[event("1", "a", "x")]).await?;
     // Past the partitions made ahead as well.
     for days in [1, 20] {
@@ -85,7 +85,7 @@ async fn a_retry_is_known_after_midnight(backend: Backend) -> anyhow::Result<()>
 }
 
 async fn ranges_are_read_by_position_subject_and_type(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     for number in 0..10 {
         let subject = if number % 2 == 0 { "even" } else { "odd" };
         log.append(&[event(&number.to_string(), subject, "x")]).await?;
@@ -106,7 +106,7 @@ async fn ranges_are_read_by_position_subject_and_type(backend: Backend) -> anyho
 
 async fn times_never_go_back_and_lead_to_positions(backend: Backend) -> anyhow::Result<()> {
     let clock = clock();
-    let log = backend.open(clock.clone()).await?;
+    let log = backend.open(clock.clone()).await?.log;
     log.append(&events("first", 3)).await?;
     clock.set(noon() - Duration::from_mins(1));
     let outcomes = log.append(&[event("back", "a", "x")]).await?;
@@ -120,7 +120,7 @@ async fn times_never_go_back_and_lead_to_positions(backend: Backend) -> anyhow::
 }
 
 async fn a_tail_is_woken_by_what_is_stored(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     log.append(&events("early", 5)).await?;
     let mut tail = Tail::new(log.clone(), 2, Select::All);
     assert_eq!(positions(&timeout(DEADLINE, tail.next(2)).await??), [3, 4]);
@@ -133,10 +133,10 @@ async fn a_tail_is_woken_by_what_is_stored(backend: Backend) -> anyhow::Result<(
 }
 
 async fn what_was_stored_is_there_after_opening_again(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     log.append(&events("a", 3)).await?;
     drop(log);
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     assert_eq!(*log.watch().borrow(), 3);
     assert_eq!(log.append(&[event("next", "a", "x")]).await?, [stored(4, noon())]);
     Ok(())
@@ -144,7 +144,7 @@ async fn what_was_stored_is_there_after_opening_again(backend: Backend) -> anyho
 
 async fn old_days_are_dropped_but_not_past_what_is_kept(backend: Backend) -> anyhow::Result<()> {
     let clock = clock();
-    let log = backend.open(clock.clone()).await?;
+    let log = backend.open(clock.clone()).await?.log;
     for day in 0..4 {
         log.append(&events(&format!("day{day}"), 2)).await?;
         clock.advance(DAY);
@@ -160,7 +160,7 @@ async fn old_days_are_dropped_but_not_past_what_is_kept(backend: Backend) -> any
 }
 
 async fn a_large_batch_is_stored_whole(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?;
+    let log = backend.open(clock()).await?.log;
     let batch = events("a", 1_003);
     let outcomes = log.append(&batch).await?;
     assert_eq!(outcomes.last(), Some(&stored(1_003, noon())));

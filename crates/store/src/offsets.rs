@@ -1,0 +1,54 @@
+//! The port onto what consumers remember: how far they came, and the transaction in which they go on.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use crate::StoreError;
+use crate::read_model::ReadModelTx;
+
+/// One partition of a topic as one consumer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerPartition {
+    /// The consumer's name.
+    pub consumer: String,
+    /// The topic's name.
+    pub topic: &'static str,
+    /// The partition, from 0.
+    pub partition: u16,
+}
+
+/// How far a consumer has come in a partition. The default is the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The offset to read next.
+    pub next_offset: u64,
+    /// The last position whose effect is in.
+    pub last_position: u64,
+}
+
+/// Offsets that move in the transaction of the effect.
+#[async_trait]
+pub trait Offsets: Debug + Send + Sync {
+    /// How far the consumer has come.
+    async fn load(&self, at: &ConsumerPartition) -> Result<Progress, StoreError>;
+
+    /// The lowest last position of any consumer in any partition that it has ever read from.
+    async fn slowest(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Opens a transaction that has moved the progress from `from` to `to`. `None` when it is not at `from`: somebody
+    /// else has moved it, and this consumer no longer owns the partition.
+    async fn begin(
+        &self,
+        at: &ConsumerPartition,
+        from: Progress,
+        to: Progress,
+    ) -> Result<Option<Box<dyn Tx>>, StoreError>;
+}
+
+/// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
+#[async_trait]
+pub trait Tx: ReadModelTx {
+    /// Makes effect and progress durable together.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}

@@ -1,0 +1,72 @@
+//! What the relay remembers. Only a bus apart from the log needs a relay, and SQLite never has one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::types::PgInterval;
+
+use super::PostgresStore;
+use crate::StoreError;
+
+// By the database's clock, so that replicas need not agree on the time.
+const CLAIM: &str = "update event_store.relay
+    set generation = generation + 1, holder = $1, lease_until = clock_timestamp() + $2
+    where lease_until < clock_timestamp() returning generation, position";
+const ADVANCE: &str = "update event_store.relay
+    set position = greatest(position, $2), lease_until = clock_timestamp() + $3
+    where generation = $1 and lease_until > '-infinity'";
+const RELEASE: &str = "update event_store.relay set lease_until = '-infinity' where generation = $1";
+const POSITION: &str = "select position from event_store.relay";
+
+/// The relay's checkpoint, and the lease on moving it.
+#[derive(Clone, Debug)]
+pub struct RelayCheckpoint(Arc<PostgresStore>);
+
+/// The right to move the checkpoint, until somebody else has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Grows with every claim; an older one can no longer move the checkpoint.
+    pub generation: i64,
+    /// Everything up to here is on the bus for good.
+    pub position: u64,
+}
+
+impl RelayCheckpoint {
+    /// The checkpoint in `store`.
+    pub const fn new(store: Arc<PostgresStore>) -> Self {
+        Self(store)
+    }
+
+    /// Takes the lease for `ttl`, unless somebody has it. `holder` is for operators.
+    pub async fn claim(&self, holder: &str, ttl: Duration) -> Result<Option<Claim>, StoreError> {
+        let row = sqlx::query(CLAIM).bind(holder).bind(interval(ttl)).fetch_optional(&self.0.effects).await?;
+        row.map(|row| {
+            let position = row.try_get::<i64, _>(1)?.cast_unsigned();
+            Ok(Claim { generation: row.try_get(0)?, position })
+        })
+        .transpose()
+    }
+
+    /// Moves the checkpoint to `position` and keeps the lease for another `ttl`. False when somebody else has it.
+    pub async fn advance(&self, generation: i64, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+        let query = sqlx::query(ADVANCE).bind(generation).bind(position.cast_signed()).bind(interval(ttl));
+        Ok(query.execute(&self.0.effects).await?.rows_affected() == 1)
+    }
+
+    /// Gives the lease back, so that another relay goes on at once.
+    pub async fn release(&self, generation: i64) -> Result<(), StoreError> {
+        sqlx::query(RELEASE).bind(generation).execute(&self.0.effects).await?;
+        Ok(())
+    }
+
+    /// Everything up to here is on the bus for good.
+    pub async fn position(&self) -> Result<u64, StoreError> {
+        let position: i64 = sqlx::query_scalar(POSITION).fetch_one(&self.0.effects).await?;
+        Ok(position.cast_unsigned())
+    }
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval::try_from(duration).expect("a lease in whole microseconds")
+}

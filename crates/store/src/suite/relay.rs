@@ -1,0 +1,40 @@
+//! The laws of [`RelayCheckpoint`], which only PostgreSQL has.
+
+use std::time::Duration;
+
+use super::Backend;
+use super::fixtures::clock;
+use crate::postgres::RelayCheckpoint;
+
+const LONG: Duration = Duration::from_mins(1);
+const OVER_AT_ONCE: Duration = Duration::ZERO;
+
+async fn open() -> anyhow::Result<RelayCheckpoint> {
+    let store = Backend::postgres().await?.open(clock()).await?;
+    store.relay.ok_or_else(|| anyhow::anyhow!("PostgreSQL has a relay"))
+}
+
+#[tokio::test]
+async fn one_relay_works_until_its_lease_is_over_or_given_back() -> anyhow::Result<()> {
+    let relay = open().await?;
+    let first = relay.claim("first", LONG).await?.expect("nobody has it");
+    assert_eq!(relay.claim("second", LONG).await?, None);
+    relay.release(first.generation).await?;
+    let second = relay.claim("second", OVER_AT_ONCE).await?.expect("given back");
+    let third = relay.claim("third", LONG).await?.expect("over");
+    assert!(first.generation < second.generation && second.generation < third.generation);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_cannot_move_the_checkpoint() -> anyhow::Result<()> {
+    let relay = open().await?;
+    let first = relay.claim("first", OVER_AT_ONCE).await?.expect("nobody has it");
+    assert!(relay.advance(first.generation, 5, OVER_AT_ONCE).await?, "over, but nobody else wanted it");
+    let second = relay.claim("second", LONG).await?.expect("over");
+    assert_eq!(second.position, 5);
+    assert!(!relay.advance(first.generation, 9, LONG).await?);
+    assert!(relay.advance(second.generation, 7, LONG).await?);
+    assert_eq!(relay.position().await?, 7);
+    Ok(())
+}
