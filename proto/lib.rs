@@ -4,9 +4,14 @@
 
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+
+pub use prost_reflect::DynamicMessage;
+pub use prost_types::{Any, Struct, Timestamp};
 
 pub mod status;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod wire;
 
 /// `cornjacket.*`: events and services.
 pub mod cornjacket {

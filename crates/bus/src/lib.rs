@@ -1,0 +1,18 @@
+//! The road: events on their way from the log to consumers.
+//!
+//! [`Bus`] is the port. `embedded` has no topics of its own
+//! and reads the log. `codec` is what a record looks like. `consumer` is the only consume loop: it hands batches to a
+//! [`Handler`] inside a transaction of a [`Checkpoint`], so that an effect and its offset are one.
+
+pub mod checkpoint;
+pub mod codec;
+pub mod consumer;
+pub mod embedded;
+mod error;
+pub mod port;
+
+pub use checkpoint::{Checkpoint, CheckpointError, Progress};
+pub use codec::{Delivered, Format, Record, Undecodable};
+pub use consumer::{Consumer, Handler, HandlerError};
+pub use error::BusError;
+pub use port::{Assignment, Bus, Delivery, Publisher, Subscription, TopicPartition};

@@ -1,0 +1,141 @@
+//! The relay: publishes the log on the bus.
+//!
+//! One relay works, the others wait for its lease. Three things keep two of them from spoiling the order: the lease,
+//! which saves work; the publisher's name, by which the broker shuts out whoever had it before; and the generation,
+//! without which nobody moves the checkpoint. Everything above the checkpoint is published again by whoever comes
+//! next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cornjacket_bus::{Bus, BusError, Publisher};
+use cornjacket_store::postgres::{Claim, RelayCheckpoint};
+use cornjacket_store::{EventLog, Select, StoreError, Tail};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+/// Events that are read from the log at once.
+const CHUNK: u32 = 1_000;
+/// The name of the publisher, which only one relay can have.
+const PUBLISHER: &str = "relay";
+/// After trouble, the next try comes this much later.
+const BACK_OFF: Duration = Duration::from_millis(250);
+
+/// How a relay behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// After this long without a sign of life, another relay takes over.
+    pub lease: Duration,
+    /// How often what was published is committed, and the lease renewed.
+    pub commit_interval: Duration,
+}
+
+/// Publishes the log on the bus.
+#[derive(Debug)]
+pub struct Relay {
+    log: Arc<dyn EventLog>,
+    checkpoint: RelayCheckpoint,
+    bus: Arc<dyn Bus>,
+    options: Options,
+}
+
+/// Why a relay stopped working; it begins again from the checkpoint.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error("another relay has taken over")]
+    Overtaken,
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Relay {
+    /// A relay from `log` to `bus`.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        checkpoint: RelayCheckpoint,
+        bus: Arc<dyn Bus>,
+        options: Options,
+    ) -> Self {
+        Self { log, checkpoint, bus, options }
+    }
+
+    /// Works or waits until `stop`. Trouble is waited for: recovery needs nobody.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = stop => {}
+            () = self.work_or_wait() => {}
+        }
+    }
+
+    async fn work_or_wait(&self) {
+        let holder = format!("process {}", std::process::id());
+        loop {
+            match self.checkpoint.claim(&holder, self.options.lease).await {
+                Ok(Some(claim)) => self.work_until_trouble(claim).await,
+                Ok(None) => sleep(self.options.lease / 4).await,
+                Err(error) => {
+                    tracing::warn!(%error, "the relay cannot ask for its lease; trying again");
+                    sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    async fn work_until_trouble(&self, claim: Claim) {
+        tracing::info!(claim.generation, claim.position, "relay works");
+        match self.work(claim).await {
+            Ok(()) => std::future::pending().await,
+            Err(trouble) => tracing::warn!(error = %trouble, "relay stops working; beginning again"),
+        }
+        metrics::counter!("cornjacket_relay_restarts_total").increment(1);
+        // Whoever is next, here or elsewhere, need not wait for the lease to end.
+        if let Err(error) = self.checkpoint.release(claim.generation).await {
+            tracing::warn!(%error, "the relay's lease was not given back; it ends by itself");
+        }
+        sleep(BACK_OFF).await;
+    }
+
+    /// Publishes until something goes wrong. Returns only when there is nothing to publish to.
+    async fn work(&self, claim: Claim) -> Result<(), Stopped> {
+        self.bus.prepare().await?;
+        let Some(publisher) = self.bus.publisher(PUBLISHER).await? else { return Ok(()) };
+        let mut ticks = interval(self.options.commit_interval.min(self.options.lease / 3));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut work = Work {
+            tail: Tail::new(self.log.clone(), claim.position, Select::All),
+            publisher,
+            published: claim.position,
+        };
+        loop {
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => {
+                    work.publisher.commit().await?;
+                    let moved = self.checkpoint.advance(claim.generation, work.published, self.options.lease);
+                    if !moved.await? {
+                        return Err(Stopped::Overtaken);
+                    }
+                    record(work.published);
+                }
+                events = work.tail.next(CHUNK) => {
+                    let events = events?;
+                    work.publisher.publish(&events).await?;
+                    work.published = events.last().map_or(work.published, |event| event.position);
+                }
+            }
+        }
+    }
+}
+
+struct Work {
+    tail: Tail,
+    publisher: Box<dyn Publisher>,
+    /// Everything up to here is sent; with the next commit it is on the bus for good.
+    published: u64,
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn record(position: u64) {
+    metrics::gauge!("cornjacket_relay_position").set(position as f64);
+}

@@ -1,0 +1,5 @@
+//! The verbs of the binary, a file for each.
+
+pub mod dev;
+pub mod migrate;
+pub mod serve;

@@ -1,0 +1,211 @@
+//! What can be set. `config.default.toml` documents each.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cornjacket_domain::{Limits, Partitions};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub store: Store,
+    pub bus: Bus,
+    pub relay: Relay,
+    pub ingest: Ingest,
+    pub query: Query,
+    pub ops: Ops,
+    pub log: Log,
+    pub retention: Retention,
+    pub shutdown: Shutdown,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub url: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bus {
+    pub url: String,
+    pub partitions: u16,
+    pub retention_hours: u32,
+    pub replication_factor: i32,
+    pub format: RecordFormat,
+    pub commit_interval_ms: u64,
+    pub session_timeout_ms: u32,
+    pub instance_id: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordFormat {
+    Protobuf,
+    Json,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    pub lease_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    pub listen: SocketAddr,
+    pub event_bytes: usize,
+    pub attributes: usize,
+    pub batch_events: usize,
+    pub batch_bytes: usize,
+    pub queue_bytes: usize,
+    pub commit_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    pub listen: SocketAddr,
+    pub default_deadline_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ops {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Auto,
+    Json,
+    Pretty,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    pub log_days: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    pub drain_ms: u64,
+}
+
+/// How events travel to consumers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusUrl {
+    /// The log is the bus.
+    Embedded,
+    /// Kafka, by its bootstrap servers.
+    Kafka(String),
+}
+
+impl Settings {
+    /// Checks what types cannot say. Every message names the setting.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.partitions()?;
+        let bus = self.bus_url()?;
+        if self.store.url.starts_with("sqlite:") && bus != BusUrl::Embedded {
+            anyhow::bail!("bus.url: SQLite is for one process and goes with embedded: alone");
+        }
+        for (name, value) in [
+            ("ingest.event_bytes", self.ingest.event_bytes),
+            ("ingest.batch_events", self.ingest.batch_events),
+            ("ingest.batch_bytes", self.ingest.batch_bytes),
+        ] {
+            anyhow::ensure!(value > 0, "{name}: must be above zero");
+        }
+        anyhow::ensure!(
+            self.ingest.queue_bytes >= 2 * self.ingest.batch_bytes,
+            "ingest.queue_bytes: must hold two batches ({} bytes)",
+            2 * self.ingest.batch_bytes
+        );
+        Ok(())
+    }
+
+    /// The number of partitions of every topic.
+    pub fn partitions(&self) -> anyhow::Result<Partitions> {
+        Partitions::new(self.bus.partitions)
+            .ok_or_else(|| anyhow::anyhow!("bus.partitions: must be above zero"))
+    }
+
+    /// Which bus, and where.
+    pub fn bus_url(&self) -> anyhow::Result<BusUrl> {
+        match self.bus.url.split_once(':') {
+            Some(("embedded", "")) => Ok(BusUrl::Embedded),
+            Some(("kafka", servers)) if servers.starts_with("//") && servers.len() > 2 => {
+                Ok(BusUrl::Kafka(servers[2..].to_owned()))
+            }
+            _ => anyhow::bail!("bus.url: must be embedded: or kafka://host:port"),
+        }
+    }
+
+    /// The limits on what is taken in.
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            event_bytes: self.ingest.event_bytes,
+            batch_events: self.ingest.batch_events,
+            batch_bytes: self.ingest.batch_bytes,
+            attributes: self.ingest.attributes,
+        }
+    }
+
+    /// How events are committed.
+    pub const fn group_commit(&self) -> cornjacket_ingest::group_commit::Options {
+        cornjacket_ingest::group_commit::Options {
+            batch_events: self.ingest.batch_events,
+            batch_bytes: self.ingest.batch_bytes,
+            queue_bytes: self.ingest.queue_bytes,
+            commit_timeout: Duration::from_millis(self.ingest.commit_timeout_ms),
+        }
+    }
+
+    /// As TOML, with what is secret masked.
+    pub fn masked(&self) -> anyhow::Result<String> {
+        let mut masked = self.clone();
+        masked.store.url = mask_password(&self.store.url);
+        masked.bus.url = mask_password(&self.bus.url);
+        Ok(toml::to_string(&masked)?)
+    }
+}
+
+/// `postgres://user:***@host/db`
+fn mask_password(url: &str) -> String {
+    let masked = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (user_and_password, host) = rest.rsplit_once('@')?;
+        let (user, _) = user_and_password.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{host}"))
+    };
+    masked().unwrap_or_else(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked() {
+        for (url, masked) in [
+            ("postgres://u:p@ss@host/db", "postgres://u:***@host/db"),
+            ("postgres://u@host/db", "postgres://u@host/db"),
+            ("sqlite:///x", "sqlite:///x"),
+        ] {
+            assert_eq!(mask_password(url), masked);
+        }
+    }
+}

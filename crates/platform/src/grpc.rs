@@ -1,0 +1,95 @@
+//! A gRPC listener: one service, with health and reflection beside it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::{Service as TowerService, http};
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::ops::Readiness;
+
+/// A dead connection is noticed within this and [`KEEPALIVE_TIMEOUT`].
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often health follows readiness.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A service to be served.
+#[derive(Debug)]
+pub struct Service {
+    /// Its full name, as in the contract.
+    pub name: &'static str,
+    routes: Routes,
+}
+
+impl Service {
+    /// The service of that name.
+    pub fn new<S>(name: &'static str, service: S) -> Self
+    where
+        S: TowerService<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        Self { name, routes: Routes::new(service) }
+    }
+}
+
+/// Serves until `stop`, then finishes the calls under way.
+pub async fn serve(
+    listener: TcpListener,
+    service: Service,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let Service { name, routes } = service;
+    let routes = routes
+        .add_service(health_service)
+        .add_service(reflection(name).build_v1()?)
+        // Older versions of grpcurl know only this one.
+        .add_service(reflection(name).build_v1alpha()?);
+    let follower = tokio::spawn(follow_readiness(health, name, readiness));
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop.cancelled_owned(),
+        )
+        .await;
+    follower.abort();
+    Ok(served?)
+}
+
+fn reflection(name: &'static str) -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(cornjacket_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name(name)
+        .with_service_name("grpc.health.v1.Health")
+}
+
+async fn follow_readiness(health: HealthReporter, name: &'static str, readiness: Readiness) {
+    let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let status =
+            if readiness.check().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        health.set_service_status(name, status).await;
+        health.set_service_status("", status).await;
+    }
+}

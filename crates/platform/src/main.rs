@@ -1,0 +1,87 @@
+//! The `cornjacket` binary: every role, and the operator's verbs.
+
+mod commands;
+mod config;
+mod grpc;
+mod ops;
+mod retention;
+mod roles;
+mod server;
+mod shutdown;
+mod telemetry;
+mod wiring;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Settings, Sources};
+
+/// An event platform: every acknowledged event is durable, ordered and unique.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    sources: SourceFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in this process, with nothing else installed.
+    Dev(commands::dev::Dev),
+    /// Run the roles named, all by default, with the stores and buses that the settings name.
+    Serve(commands::serve::Serve),
+    /// Bring the store's schema up to date.
+    Migrate,
+    /// Print the settings in force, with what is secret masked.
+    Config,
+}
+
+#[derive(Debug, Args)]
+struct SourceFlags {
+    /// A TOML file of settings.
+    #[arg(long, global = true, env = "CORNJACKET_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A setting, such as `--set ingest.listen=0.0.0.0:8080`. May be given again.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    settings: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl SourceFlags {
+    fn load(self) -> anyhow::Result<Settings> {
+        let dotenv = Some(PathBuf::from(".env"));
+        config::load(&Sources { file: self.config, dotenv, flags: self.settings })
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cornjacket: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let mut settings = cli.sources.load()?;
+    match cli.command {
+        Command::Dev(dev) => dev.run(&mut settings),
+        Command::Serve(serve) => serve.run(&settings),
+        Command::Migrate => commands::migrate::run(&settings),
+        Command::Config => {
+            print!("{}", settings.masked()?);
+            Ok(())
+        }
+    }
+}

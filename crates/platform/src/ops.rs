@@ -1,0 +1,46 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Json;
+use axum::routing::get;
+use cornjacket_store::EventLog;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// A store that takes longer than this to answer is not ready.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What readiness depends on.
+#[derive(Clone, Debug)]
+pub struct Readiness(pub Arc<dyn EventLog>);
+
+impl Readiness {
+    /// Nothing when the store answers, else why not.
+    pub async fn check(&self) -> Result<(), String> {
+        match timeout(PATIENCE, self.0.head()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("store: {error}")),
+            Err(_) => Err(format!("store: no answer within {PATIENCE:?}")),
+        }
+    }
+}
+
+/// The listener for operators and orchestrators.
+pub fn router(readiness: Readiness, metrics: PrometheusHandle) -> axum::Router {
+    axum::Router::new()
+        .route("/livez", get(async || "ok"))
+        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/metrics", get(async move || metrics.render()))
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, Json<Value>) {
+    match readiness.check().await {
+        Ok(()) => (StatusCode::OK, Json(json!({"ready": true, "reasons": []}))),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "reasons": [reason]}))),
+    }
+}

@@ -1,0 +1,62 @@
+//! Letting go of old days, once in a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cornjacket_domain::Clock;
+use cornjacket_store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+
+const INTERVAL: Duration = Duration::from_hours(1);
+
+/// Drops days of the log that are older than the retention.
+#[derive(Debug)]
+pub struct Retention {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    keep: Duration,
+}
+
+impl Retention {
+    /// The retention that the settings name.
+    pub fn new(store: &Store, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+        let keep = Duration::from_hours(24) * settings.retention.log_days;
+        Self { store: store.clone(), clock, keep }
+    }
+
+    /// Runs until `stop`. An outage is waited for: old days can go an hour later.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Err(error) = self.apply().await {
+                tracing::warn!(%error, "old days were not dropped; trying again later");
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let read_by_all = self.read_by_all().await?;
+        self.store.log.drop_before(now - self.keep, read_by_all).await?;
+        // Who has not read for twice as long loses what it did not read, loudly.
+        let oldest = self.store.log.drop_before(now - 2 * self.keep, u64::MAX).await?;
+        if oldest - 1 > read_by_all {
+            tracing::error!(oldest, read_by_all, "dropped events that a consumer has not read");
+        }
+        Ok(())
+    }
+
+    /// The position up to which relay and consumers have read. One that reads a quiet topic stays behind, which keeps
+    /// more than is needed and never less.
+    async fn read_by_all(&self) -> Result<u64, StoreError> {
+        let published = match &self.store.relay {
+            Some(relay) => relay.position().await?,
+            None => u64::MAX,
+        };
+        let consumed = self.store.offsets.slowest().await?.unwrap_or(u64::MAX);
+        Ok(published.min(consumed))
+    }
+}

@@ -1,0 +1,34 @@
+//! What a process does.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+/// A part of Cornjacket that can run in a process of its own, as often as needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Takes events in.
+    Ingest,
+    /// Publishes the log on Kafka; with the embedded bus there is nothing to do.
+    Relay,
+    /// Makes state of events.
+    Projector,
+    /// Answers questions.
+    Query,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Relay, Self::Projector, Self::Query];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Ingest => "ingest",
+            Self::Relay => "relay",
+            Self::Projector => "projector",
+            Self::Query => "query",
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! Starting the roles of a process, and stopping them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_bus::{Bus, Consumer};
+use cornjacket_domain::{Clock, SystemClock};
+use cornjacket_ingest::relay::{self, Relay};
+use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc};
+use cornjacket_query::{Projector, QueryRpc, projections};
+use cornjacket_store::Store;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+
+use crate::config::Settings;
+use crate::grpc::{self, Service};
+use crate::ops::{self, Readiness};
+use crate::retention;
+use crate::roles::Role;
+use crate::shutdown::Shutdown;
+use crate::wiring::{self, StoreCheckpoint};
+
+/// What a request may have beyond the largest batch: room to say what is wrong with it by name.
+const REQUEST_SLACK: usize = 2;
+
+/// A process whose roles are running.
+#[derive(Debug)]
+pub struct Running {
+    /// Who listens where.
+    pub addresses: Vec<(&'static str, String)>,
+    shutdown: Shutdown,
+    drain: Duration,
+}
+
+impl Running {
+    /// Until a signal to stop, and until what was under way is finished.
+    pub async fn until_stopped(self) -> anyhow::Result<()> {
+        self.shutdown.run(self.drain).await
+    }
+}
+
+/// What the roles share.
+struct Process<'a> {
+    settings: &'a Settings,
+    clock: Arc<dyn Clock>,
+    store: Store,
+    bus: Arc<dyn Bus>,
+    epoch: u32,
+    readiness: Readiness,
+    shutdown: Shutdown,
+    addresses: Vec<(&'static str, String)>,
+}
+
+/// Opens store and bus and starts the roles. Returns when all of them listen.
+pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(&settings.store.url, clock.clone(), settings.partitions()?).await?;
+    let epoch = store.log.head().await?.epoch;
+    let bus = wiring::bus(settings, &store, epoch)?;
+    let readiness = Readiness(store.log.clone());
+    let (shutdown, addresses) = (Shutdown::default(), Vec::new());
+    let mut process = Process { settings, clock, store, bus, epoch, readiness, shutdown, addresses };
+    for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
+        match role {
+            Role::Ingest => process.start_ingest().await?,
+            Role::Relay => process.start_relay(),
+            Role::Projector => process.start_projectors(),
+            Role::Query => process.start_query().await?,
+        }
+    }
+    // Last, so that readiness is not claimed before every door is open.
+    process.start_ops().await?;
+    let Process { addresses, shutdown, .. } = process;
+    Ok(Running { addresses, shutdown, drain: Duration::from_millis(settings.shutdown.drain_ms) })
+}
+
+impl Process<'_> {
+    async fn listen(
+        &mut self,
+        name: &'static str,
+        address: std::net::SocketAddr,
+    ) -> anyhow::Result<TcpListener> {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("{name}.listen: {address}"))?;
+        self.addresses.push((name, listener.local_addr()?.to_string()));
+        Ok(listener)
+    }
+
+    async fn start_ops(&mut self) -> anyhow::Result<()> {
+        let metrics = PrometheusBuilder::new().install_recorder()?;
+        let listener = self.listen("ops", self.settings.ops.listen).await?;
+        let router = ops::router(self.readiness.clone(), metrics);
+        let stop = self.shutdown.stop.clone().cancelled_owned();
+        self.shutdown.spawn("ops", async move {
+            Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
+        });
+        Ok(())
+    }
+
+    async fn start_ingest(&mut self) -> anyhow::Result<()> {
+        let (commit, task) = GroupCommit::spawn(self.store.log.clone(), self.settings.group_commit());
+        self.shutdown.spawn("group commit", async { Ok(task.await?) });
+        let limits = self.settings.limits();
+        let acceptor = Acceptor::new(commit, self.clock.clone(), limits, self.store.partitions, self.epoch);
+        let listener = self.listen("ingest", self.settings.ingest.listen).await?;
+        let server = IngestRpc::server(acceptor, REQUEST_SLACK * limits.batch_bytes);
+        self.serve(listener, Service::new("cornjacket.ingest.v1.IngestService", server));
+        let retention = retention::Retention::new(&self.store, self.clock.clone(), self.settings);
+        self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
+        Ok(())
+    }
+
+    async fn start_query(&mut self) -> anyhow::Result<()> {
+        let listener = self.listen("query", self.settings.query.listen).await?;
+        let rpc = QueryRpc {
+            log: self.store.log.clone(),
+            read_model: self.store.read_model.clone(),
+            epoch: self.epoch,
+            default_deadline: Duration::from_millis(self.settings.query.default_deadline_ms),
+        };
+        self.serve(listener, Service::new("cornjacket.query.v1.QueryService", rpc.server()));
+        Ok(())
+    }
+
+    /// With the embedded bus there is nothing to publish.
+    fn start_relay(&self) {
+        let Some(checkpoint) = self.store.relay.clone() else { return };
+        let options = relay::Options {
+            lease: Duration::from_millis(self.settings.relay.lease_ms),
+            commit_interval: Duration::from_millis(self.settings.bus.commit_interval_ms),
+        };
+        let relay = Relay::new(self.store.log.clone(), checkpoint, self.bus.clone(), options);
+        let stop = self.shutdown.stop.clone();
+        self.shutdown.spawn("relay", async move {
+            relay.run(stop.cancelled_owned()).await;
+            Ok(())
+        });
+    }
+
+    fn start_projectors(&self) {
+        for projection in projections::ALL {
+            let checkpoint = StoreCheckpoint(self.store.offsets.clone());
+            let projector = Projector::new(projection);
+            let consumer = Consumer::new(self.bus.clone(), checkpoint, projector, self.epoch);
+            let stop = self.shutdown.stop.clone();
+            self.shutdown.spawn(projection.id.name, async move {
+                consumer.run(stop.cancelled_owned()).await;
+                Ok(())
+            });
+        }
+    }
+
+    fn serve(&self, listener: TcpListener, service: Service) {
+        let stop = self.shutdown.stop.clone();
+        self.shutdown.spawn(service.name, grpc::serve(listener, service, self.readiness.clone(), stop));
+    }
+}

@@ -1,0 +1,11 @@
+//! Out: events become state, and state is asked for.
+//!
+//! The [`Projector`] is handed events by the bus's consume loop, folds them with a projection of `projections/`, and
+//! saves the states in the transaction that moves its offset. The methods of `rpc/` read what it saved.
+
+pub mod projections;
+pub mod projector;
+pub mod rpc;
+
+pub use projector::Projector;
+pub use rpc::QueryRpc;

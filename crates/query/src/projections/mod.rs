@@ -1,0 +1,146 @@
+//! Projections: pure folds of events into the state of a subject. A new one is a file here and a line in [`ALL`].
+
+pub mod device_state;
+mod time;
+
+use cornjacket_domain::{Timestamp, Topic};
+use cornjacket_proto::events::Event;
+use cornjacket_store::ProjectionId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Every projection.
+pub const ALL: &[Declared] = &[Declared::of::<device_state::DeviceState>()];
+
+/// The projection of that name.
+pub fn by_name(name: &str) -> Option<&'static Declared> {
+    ALL.iter().find(|projection| projection.id.name == name)
+}
+
+/// How the state of a subject follows from its events.
+///
+/// Events of one topic come in order. Those of different topics come in any order, so a fold that reads two topics
+/// must come to the same state either way: the last event by (effective time, position) wins.
+pub trait Projection: Default + Serialize + DeserializeOwned {
+    /// Its name and version: raise the version when old states no longer do.
+    const ID: ProjectionId;
+    /// The events it reads.
+    const TYPES: &'static [TypePattern];
+
+    /// Takes one event in.
+    fn fold(&mut self, event: &Happening<'_>);
+}
+
+/// Which event types a projection reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypePattern {
+    /// That type alone.
+    Exactly(&'static str),
+    /// Every type that begins so; ends in a dot.
+    Under(&'static str),
+}
+
+impl TypePattern {
+    const fn text(&self) -> &'static str {
+        match self {
+            Self::Exactly(text) | Self::Under(text) => text,
+        }
+    }
+
+    fn matches(&self, event_type: &str) -> bool {
+        match self {
+            Self::Exactly(wanted) => event_type == *wanted,
+            Self::Under(prefix) => event_type.starts_with(prefix),
+        }
+    }
+}
+
+/// An event as a fold sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Happening<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The time that counts: the producer's, but at most five minutes ahead of ours.
+    pub time: Timestamp,
+}
+
+impl Happening<'_> {
+    /// What decides which of two events is the later one.
+    pub const fn mark(&self) -> Mark {
+        Mark { time: self.time, position: self.event.position }
+    }
+}
+
+/// When something was last set: by effective time, ties by position.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct Mark {
+    /// The effective time.
+    #[serde(with = "time")]
+    pub time: Timestamp,
+    /// The position, a string in JSON like every 64-bit number.
+    #[serde(with = "time::position")]
+    pub position: u64,
+}
+
+/// A projection as the registry holds it.
+#[derive(Debug)]
+pub struct Declared {
+    /// Name and version.
+    pub id: ProjectionId,
+    types: &'static [TypePattern],
+    fold_json: fn(Option<&str>, &[Happening<'_>]) -> serde_json::Result<String>,
+}
+
+impl Declared {
+    const fn of<P: Projection>() -> Self {
+        Self { id: P::ID, types: P::TYPES, fold_json: fold_json::<P> }
+    }
+
+    /// The topics in which its events are.
+    pub fn topics(&self) -> Vec<Topic> {
+        let read = |topic: &Topic| self.types.iter().any(|pattern| Topic::of_type(pattern.text()) == *topic);
+        Topic::ALL.into_iter().filter(read).collect()
+    }
+
+    /// Whether it reads events of that type.
+    pub fn reads(&self, event_type: &str) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// The state after `events`, given the state before, both as JSON.
+    pub fn fold(&self, state: Option<&str>, events: &[Happening<'_>]) -> serde_json::Result<String> {
+        (self.fold_json)(state, events)
+    }
+}
+
+fn fold_json<P: Projection>(state: Option<&str>, events: &[Happening<'_>]) -> serde_json::Result<String> {
+    let mut state = state.map_or_else(|| Ok(P::default()), serde_json::from_str)?;
+    for event in events {
+        state.fold(event);
+    }
+    serde_json::to_string(&state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_versions_begin_at_one() {
+        for (index, projection) in ALL.iter().enumerate() {
+            assert!(projection.id.version > 0);
+            assert!(ALL[..index].iter().all(|other| other.id.name != projection.id.name));
+            assert!(by_name(projection.id.name).is_some());
+        }
+    }
+
+    #[test]
+    fn topics_follow_from_the_types() {
+        let device_state = by_name("device_state").expect("it is registered");
+        assert_eq!(device_state.topics(), [Topic::SensorEvents, Topic::SystemEvents]);
+        assert!(device_state.reads("sensor.reading") && device_state.reads("system.device_offline"));
+        assert!(!device_state.reads("system.heartbeat") && !device_state.reads("sensors.reading"));
+    }
+}

@@ -1,0 +1,85 @@
+//! `cornjacket.query.v1.QueryService`, a file for each method.
+
+mod get_event;
+mod get_projection;
+mod json;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cornjacket_domain::Caller;
+use cornjacket_proto::google::rpc::bad_request::FieldViolation;
+use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
+use cornjacket_proto::query::{
+    GetEventRequest, GetEventResponse, GetProjectionRequest, GetProjectionResponse,
+};
+use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::{EventLog, ReadModel, StoreError};
+use tonic::{Request, Response, Status};
+
+/// What the methods read from.
+#[derive(Clone, Debug)]
+pub struct QueryRpc {
+    /// The event log.
+    pub log: Arc<dyn EventLog>,
+    /// The states.
+    pub read_model: Arc<dyn ReadModel>,
+    /// The epoch of the log; tokens of another one are refused.
+    pub epoch: u32,
+    /// How long a call without a deadline of its own may take.
+    pub default_deadline: Duration,
+}
+
+impl QueryRpc {
+    /// The service, ready to be mounted on a server.
+    pub fn server(self) -> QueryServiceServer<Self> {
+        QueryServiceServer::new(self)
+    }
+}
+
+#[tonic::async_trait]
+impl QueryService for QueryRpc {
+    async fn get_event(
+        &self,
+        request: Request<GetEventRequest>,
+    ) -> Result<Response<GetEventResponse>, Status> {
+        Ok(Response::new(get_event::get_event(self, request).await?))
+    }
+
+    async fn get_projection(
+        &self,
+        request: Request<GetProjectionRequest>,
+    ) -> Result<Response<GetProjectionResponse>, Status> {
+        Ok(Response::new(get_projection::get_projection(self, request).await?))
+    }
+}
+
+/// Who calls: put there by the layer that checks tokens; everybody may do everything where there is none.
+fn caller<T>(request: &Request<T>) -> Caller {
+    request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::allow_all)
+}
+
+fn required(field: &str, value: &str) -> Result<(), Failure> {
+    if value.is_empty() { Err(invalid(field, "must not be empty", "REQUIRED")) } else { Ok(()) }
+}
+
+fn invalid(field: &str, description: &str, reason: &str) -> Failure {
+    let violation = FieldViolation {
+        field: field.to_owned(),
+        description: description.to_owned(),
+        reason: reason.to_owned(),
+    };
+    Failure::new(ErrorKind::Invalid, format!("{field} {description}")).with_violations(vec![violation])
+}
+
+/// What the caller is told when the store did not answer; the detail goes to the log.
+fn store_failed(error: &StoreError) -> Failure {
+    tracing::error!(%error, "a query failed");
+    if error.is_outage() {
+        Failure::new(ErrorKind::Unavailable, "the store is not available")
+            .with_reason("STORE_UNAVAILABLE", [])
+            .with_retry_after(Duration::from_secs(1))
+    } else {
+        Failure::new(ErrorKind::Internal, "the store failed")
+    }
+}

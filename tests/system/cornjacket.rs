@@ -1,0 +1,110 @@
+//! A running `cornjacket`, as a user starts it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
+use cornjacket_proto::query::query_service_client::QueryServiceClient;
+use cornjacket_testkit::{Process, Program, ports};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+const START_DEADLINE: Duration = Duration::from_secs(20);
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+const CALL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How to start it; every port is a free one and stays the same over restarts.
+#[derive(Clone, Debug)]
+pub struct Cornjacket {
+    program: Program,
+    /// Keeps its log.
+    _folder: Arc<TempDir>,
+    pub ingest: u16,
+    pub query: u16,
+    pub ops: u16,
+}
+
+impl Cornjacket {
+    /// `cornjacket serve` with these settings, given as `section.key`.
+    pub fn new(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let (ingest, query, ops) = (ports::free_port()?, ports::free_port()?, ports::free_port()?);
+        let folder = tempfile::tempdir()?;
+        let mut program = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(["serve"]);
+        program = program.log(folder.path().join("log"));
+        for (door, port) in [("INGEST", ingest), ("QUERY", query), ("OPS", ops)] {
+            program = program.env(format!("CORNJACKET__{door}__LISTEN"), format!("127.0.0.1:{port}"));
+        }
+        for (key, value) in settings {
+            let name = key.to_uppercase().replace('.', "__");
+            program = program.env(format!("CORNJACKET__{name}"), *value);
+        }
+        Ok(Self { program, _folder: Arc::new(folder), ingest, query, ops })
+    }
+
+    /// Embedded, with its data in `folder`.
+    pub fn embedded(folder: &Path) -> anyhow::Result<Self> {
+        Self::new(&[("store.url", &format!("sqlite://{}", folder.join("cornjacket.db").display()))])
+    }
+
+    /// With these roles only.
+    #[must_use]
+    pub fn roles(mut self, roles: &str) -> Self {
+        self.program = self.program.args(["--roles", roles]);
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&self) -> anyhow::Result<Process> {
+        let mut process = self.program.clone().spawn()?;
+        let ready = async || is_ready(self.ops).await;
+        process.until_ready(START_DEADLINE, "cornjacket to be ready", ready).await?;
+        Ok(process)
+    }
+
+    /// Starts it where it must refuse: what it said.
+    pub async fn refuse(&self) -> anyhow::Result<String> {
+        let mut process = self.program.clone().spawn()?;
+        let status = process.wait(START_DEADLINE).await?;
+        anyhow::ensure!(!status.success(), "it should have refused to start");
+        Ok(process.log())
+    }
+
+    pub async fn ingest(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
+        Ok(IngestServiceClient::new(channel(self.ingest).await?))
+    }
+
+    pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {
+        Ok(QueryServiceClient::new(channel(self.query).await?))
+    }
+}
+
+/// Asks it to stop, and waits until it has.
+pub async fn stop(mut process: Process) -> anyhow::Result<()> {
+    let status = process.stop(cornjacket_testkit::Signal::TERM, STOP_DEADLINE).await?;
+    anyhow::ensure!(status.success(), "it should end well, but: {status}\n{}", process.log());
+    Ok(())
+}
+
+async fn channel(port: u16) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?.timeout(CALL_DEADLINE);
+    endpoint.connect().await.with_context(|| format!("port {port}"))
+}
+
+/// What `/readyz` answers, by its status line: no HTTP client is needed for that.
+pub async fn is_ready(ops: u16) -> bool {
+    http_get(ops, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// The whole answer to a GET, head and body.
+pub async fn http_get(port: u16, path: &str) -> anyhow::Result<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}

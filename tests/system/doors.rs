@@ -1,0 +1,182 @@
+//! What users do first: grpcurl, a Python client, and asking for what they have just sent.
+
+use std::time::{Duration, Instant};
+
+use cornjacket_proto::ingest::AppendRequest;
+use cornjacket_proto::query::{GetEventRequest, GetProjectionRequest};
+use cornjacket_testkit::Program;
+use prost::bytes::{Buf, BufMut, Bytes};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Status};
+
+use super::cornjacket::{Cornjacket, http_get, stop};
+use super::events::reading;
+use super::tools::{grpcurl, tool};
+
+/// Sends bytes as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BytesCodec;
+
+impl Codec for BytesCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcurl_lists_describes_appends_and_asks() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let process = cornjacket.start().await?;
+    let ingest = format!("localhost:{}", cornjacket.ingest);
+    let query = format!("localhost:{}", cornjacket.query);
+    assert!(grpcurl(&[&ingest, "list"]).await?.contains("cornjacket.ingest.v1.IngestService"));
+    assert!(grpcurl(&[&query, "list"]).await?.contains("cornjacket.query.v1.QueryService"));
+    let described = grpcurl(&[&ingest, "describe", "cornjacket.ingest.v1.IngestService"]).await?;
+    assert!(described.contains("rpc AppendStream"), "{described}");
+    let health = grpcurl(&[&ingest, "grpc.health.v1.Health/Check"]).await?;
+    assert!(health.contains("SERVING"), "{health}");
+
+    let event = r#"{"event": {"id": "1", "source": "readme", "type": "sensor.reading", "subject": "pump-7",
+        "sensor_reading": {"measurements": [{"metric": "temperature", "value": 21.5, "unit": "Cel"}]}}}"#;
+    let appended = grpcurl(&["-d", event, &ingest, "cornjacket.ingest.v1.IngestService/Append"]).await?;
+    let receipt: serde_json::Value = serde_json::from_str(&appended)?;
+    let token = receipt["receipt"]["consistencyToken"].as_str().unwrap_or_default();
+    let ask =
+        serde_json::json!({"projection": "device_state", "subject": "pump-7", "consistency_token": token});
+    let ask = ask.to_string();
+    let state = grpcurl(&["-d", &ask, &query, "cornjacket.query.v1.QueryService/GetProjection"]).await?;
+    let state: serde_json::Value = serde_json::from_str(&state)?;
+    assert_eq!(state["state"]["metrics"]["temperature"]["value"], 21.5);
+    stop(process).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_in_the_state_of_its_device_within_milliseconds() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    latency(&Cornjacket::embedded(folder.path())?).await
+}
+
+/// Appends one event after the other and asks for the state with the token: 99 of 100 are there within 100 ms.
+pub async fn latency(cornjacket: &Cornjacket) -> anyhow::Result<()> {
+    const EVENTS: u32 = 1_000;
+    let process = cornjacket.start().await?;
+    let (mut ingest, mut query) = (cornjacket.ingest().await?, cornjacket.query().await?);
+    let mut took = Vec::new();
+    for number in 0..EVENTS {
+        let device = format!("pump-{}", number % 10);
+        let event = reading(&device, &number.to_string(), f64::from(number));
+        let started = Instant::now();
+        let receipt = ingest.append(AppendRequest { event: Some(event) }).await?.into_inner().receipt;
+        let request = GetProjectionRequest {
+            projection: "device_state".into(),
+            subject: device,
+            consistency_token: receipt.map(|receipt| receipt.consistency_token).unwrap_or_default(),
+        };
+        let state = query.get_projection(request).await?.into_inner();
+        took.push(started.elapsed());
+        assert_eq!(state.last_position, u64::from(number) + 1);
+    }
+    took.sort();
+    let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    println!("appended and in the state: p50 {p50:?}, p99 {p99:?} of {EVENTS}");
+    assert!(p99 < Duration::from_millis(100), "p99 {p99:?}");
+    stop(process).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_said_to_be_not_there() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let process = cornjacket.start().await?;
+    let mut query = cornjacket.query().await?;
+    let ask = |projection: &str, token: &str| GetProjectionRequest {
+        projection: projection.into(),
+        subject: "pump".into(),
+        consistency_token: token.into(),
+    };
+    for (request, code) in [
+        (ask("device_state", ""), Code::NotFound),
+        (ask("no_such_projection", ""), Code::NotFound),
+        (ask("", ""), Code::InvalidArgument),
+        (ask("device_state", "no token"), Code::InvalidArgument),
+    ] {
+        assert_eq!(query.get_projection(request).await.expect_err("refused").code(), code);
+    }
+    let event = GetEventRequest { id: "1".into(), source: "nobody".into() };
+    assert_eq!(query.get_event(event).await.expect_err("refused").code(), Code::NotFound);
+
+    // A promise of something that has not happened is waited for, and then it is said how far behind the state is.
+    let mut ingest = cornjacket.ingest().await?;
+    let event = AppendRequest { event: Some(reading("pump", "1", 1.0)) };
+    let receipt = ingest.append(event).await?.into_inner().receipt.expect("a receipt");
+    let token = cornjacket_domain::ConsistencyToken::decode(&receipt.consistency_token)?;
+    let future = cornjacket_domain::ConsistencyToken { position: 99, ..token }.encode();
+    let mut request = tonic::Request::new(ask("device_state", &future));
+    request.set_timeout(Duration::from_millis(400));
+    let status = query.get_projection(request).await.expect_err("it never comes");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("includes position 1, not yet 99"), "{status:?}");
+    assert!(http_get(cornjacket.ops, "/livez").await?.starts_with("HTTP/1.1 200"));
+    stop(process).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_generated_python_client_appends_and_asks() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let process = cornjacket.start().await?;
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let clients = folder.path().join("clients");
+    std::fs::create_dir(&clients)?;
+    let proto = format!("{root}/proto");
+    let mut generate = tool("python").args(["-m", "grpc_tools.protoc"]);
+    generate = generate.args([format!("-I{proto}"), format!("--python_out={}", clients.display())]);
+    generate = generate.arg(format!("--grpc_python_out={}", clients.display()));
+    for file in [
+        "google/api/annotations",
+        "google/api/http",
+        "google/rpc/status",
+        "google/rpc/error_details",
+        "cornjacket/events/v1/event",
+        "cornjacket/events/v1/sensor_reading",
+        "cornjacket/events/v1/user_action",
+        "cornjacket/events/v1/system_event",
+        "cornjacket/events/v1/anomaly_detected",
+        "cornjacket/ingest/v1/ingest_service",
+        "cornjacket/query/v1/query_service",
+    ] {
+        generate = generate.arg(format!("{proto}/{file}.proto"));
+    }
+    generate.output(Duration::from_mins(1)).await?;
+    let script: Program = tool("python").arg(format!("{root}/tests/python/client.py"));
+    let script = script.env("PYTHONPATH", clients.display().to_string());
+    let script = script.arg(cornjacket.ingest.to_string()).arg(cornjacket.query.to_string());
+    let printed = script.output(Duration::from_mins(1)).await?;
+    assert!(printed.contains("21.5"), "{printed}");
+    stop(process).await
+}
