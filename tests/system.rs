@@ -3,10 +3,14 @@
 mod system {
     pub mod cornjacket;
     pub mod events;
+    pub mod full_stack;
+    pub mod load;
     pub mod tools;
 
     mod crash;
     mod doors;
     mod durability;
+    mod outages;
     mod refusals;
+    mod takeover;
 }

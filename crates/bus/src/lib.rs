@@ -1,6 +1,6 @@
 //! The road: events on their way from the log to consumers.
 //!
-//! [`Bus`] is the port. `embedded` has no topics of its own
+//! [`Bus`] is the port. `kafka` puts records on topics and takes them off again; `embedded` has no topics of its own
 //! and reads the log. `codec` is what a record looks like. `consumer` is the only consume loop: it hands batches to a
 //! [`Handler`] inside a transaction of a [`Checkpoint`], so that an effect and its offset are one.
 
@@ -9,6 +9,7 @@ pub mod codec;
 pub mod consumer;
 pub mod embedded;
 mod error;
+pub mod kafka;
 pub mod port;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Progress};

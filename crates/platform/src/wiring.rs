@@ -1,15 +1,17 @@
 //! Where store and bus meet: neither knows the other, both sides of the seam are here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cornjacket_bus::embedded::{EmbeddedBus, LogSource};
-use cornjacket_bus::{Bus, Checkpoint, CheckpointError, Progress, TopicPartition};
+use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
+use cornjacket_bus::{Bus, Checkpoint, CheckpointError, Format, Progress, TopicPartition};
 use cornjacket_domain::StoredEvent;
 use cornjacket_store::{ConsumerPartition, EventLog, Offsets, Range, Store, StoreError, Tx};
 use tokio::sync::watch;
 
-use crate::config::{BusUrl, Settings};
+use crate::config::{BusUrl, RecordFormat, Settings};
 
 /// The bus's checkpoint over the store's offsets.
 #[derive(Clone, Debug)]
@@ -82,8 +84,24 @@ pub fn bus(settings: &Settings, store: &Store, epoch: u32) -> anyhow::Result<Arc
             let log = Arc::new(LogAsBus(store.log.clone()));
             Ok(Arc::new(EmbeddedBus::new(log, store.partitions, epoch)))
         }
-        BusUrl::Kafka(servers) => {
-            anyhow::bail!("bus.url: cannot connect to {servers}: only embedded: works so far")
-        }
+        BusUrl::Kafka(servers) => Ok(Arc::new(KafkaBus::new(kafka(settings, servers, store, epoch)))),
+    }
+}
+
+fn kafka(settings: &Settings, servers: String, store: &Store, epoch: u32) -> KafkaOptions {
+    let bus = &settings.bus;
+    KafkaOptions {
+        servers,
+        prefix: bus.topic_prefix.clone(),
+        format: match bus.format {
+            RecordFormat::Protobuf => Format::Protobuf,
+            RecordFormat::Json => Format::Json,
+        },
+        partitions: store.partitions,
+        retention: Duration::from_hours(bus.retention_hours.into()),
+        replication_factor: bus.replication_factor,
+        epoch,
+        session_timeout: Duration::from_millis(bus.session_timeout_ms.into()),
+        instance_id: Some(bus.instance_id.clone()).filter(|id| !id.is_empty()),
     }
 }

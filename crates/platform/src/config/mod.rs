@@ -5,4 +5,4 @@ mod load;
 mod settings;
 
 pub use load::{Sources, load};
-pub use settings::{BusUrl, Log as LogSettings, LogFormat, Settings};
+pub use settings::{BusUrl, Log as LogSettings, LogFormat, RecordFormat, Settings};

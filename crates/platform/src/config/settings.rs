@@ -31,6 +31,7 @@ pub struct Store {
 #[serde(deny_unknown_fields)]
 pub struct Bus {
     pub url: String,
+    pub topic_prefix: String,
     pub partitions: u16,
     pub retention_hours: u32,
     pub replication_factor: i32,

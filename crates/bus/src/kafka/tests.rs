@@ -1,0 +1,196 @@
+use std::collections::BTreeMap;
+
+use cornjacket_domain::{Event, Limits, StoredEvent, Timestamp};
+use cornjacket_proto::events as proto;
+use cornjacket_testkit::{Kafka, shared_kafka};
+use tokio::time::timeout;
+
+use super::*;
+use crate::{Delivered, Delivery};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+const PARTITIONS: u16 = 3;
+
+fn options(servers: String) -> KafkaOptions {
+    KafkaOptions {
+        servers,
+        prefix: format!("{}-", cornjacket_testkit::shared::unique_name("bus")),
+        format: Format::Protobuf,
+        partitions: Partitions::new(PARTITIONS).expect("above zero"),
+        retention: Duration::from_hours(24),
+        replication_factor: -1,
+        epoch: 1,
+        session_timeout: Duration::from_secs(6),
+        instance_id: None,
+    }
+}
+
+async fn bus() -> anyhow::Result<KafkaBus> {
+    let bus = KafkaBus::new(options(shared_kafka().await?));
+    bus.prepare().await?;
+    Ok(bus)
+}
+
+/// Readings at positions `from..=until` of a handful of devices.
+fn events(from: u64, until: u64) -> Vec<StoredEvent> {
+    (from..=until)
+        .map(|position| {
+            let event = proto::Event {
+                id: position.to_string(),
+                source: "test".into(),
+                r#type: "sensor.reading".into(),
+                subject: format!("pump-{}", position % 7),
+                ..proto::Event::default()
+            };
+            let event = Event::new(event, Timestamp::default(), &Limits::default()).expect("valid");
+            StoredEvent {
+                position,
+                ingest_time: Timestamp::from_micros(1),
+                event_type: event.event_type().into(),
+                subject: event.subject().into(),
+                encoded: event.encoded().clone(),
+            }
+        })
+        .collect()
+}
+
+async fn publisher(bus: &KafkaBus) -> Result<Box<dyn Publisher>, BusError> {
+    Ok(bus.publisher("relay").await?.expect("Kafka has publishers"))
+}
+
+/// Reads the topic from its beginning, as a group of its own, until `count` different positions were seen.
+async fn read(bus: &KafkaBus, group: &str, count: usize) -> anyhow::Result<Vec<(u16, Delivered)>> {
+    let mut subscription = bus.subscribe(group, &[Topic::SensorEvents]).await?;
+    let mut read = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < count {
+        match timeout(DEADLINE, subscription.next()).await?? {
+            Delivery::Assigned(assignment) => {
+                drop(assignment.begin_at.send(vec![0; assignment.partitions.len()]));
+            }
+            Delivery::Records(at, records) => {
+                for record in records {
+                    let delivered = record.decode()?;
+                    seen.insert(delivered.event.position);
+                    read.push((at.partition, delivered));
+                }
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// The law: after dropping repeats, positions ascend within each partition.
+fn assert_in_order(read: &[(u16, Delivered)]) {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut last: BTreeMap<u16, u64> = BTreeMap::new();
+    for (partition, delivered) in read {
+        let position = delivered.event.position;
+        if seen.insert(position) {
+            let before = last.insert(*partition, position);
+            assert!(before < Some(position), "{position} came after {before:?} in partition {partition}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_comes_in_order_to_the_partition_of_its_subject() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut publisher = publisher(&bus).await?;
+    publisher.publish(&events(1, 2_000)).await?;
+    publisher.commit().await?;
+    publisher.publish(&events(2_001, 3_000)).await?;
+    // The last thousand are not committed, and are there all the same.
+    let read = read(&bus, "reader", 3_000).await?;
+    assert_in_order(&read);
+    for (partition, delivered) in &read {
+        assert_eq!(*partition, bus.options.partitions.of_subject(&delivered.event.subject));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_was_replaced_gets_nothing_through() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut old = publisher(&bus).await?;
+    old.publish(&events(1, 100)).await?;
+    old.commit().await?;
+    old.publish(&events(101, 200)).await?;
+    let mut new = publisher(&bus).await?;
+    new.publish(&events(101, 150)).await?;
+    // The old one wakes up with later events in its hand.
+    let sent = old.publish(&events(201, 300)).await;
+    let committed = if sent.is_ok() { old.commit().await } else { sent };
+    assert!(matches!(committed, Err(BusError::Fenced)), "{committed:?}");
+    drop(old);
+    new.publish(&events(151, 300)).await?;
+    new.commit().await?;
+    assert_in_order(&read(&bus, "reader", 300).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_that_goes_away_is_an_outage_and_what_comes_back_goes_on() -> anyhow::Result<()> {
+    let mut kafka = Kafka::start().await?;
+    let bus = KafkaBus::new(options(kafka.bootstrap()));
+    bus.prepare().await?;
+    let mut old = publisher(&bus).await?;
+    old.publish(&events(1, 100)).await?;
+    old.commit().await?;
+    kafka.kill().await?;
+    old.publish(&events(101, 200)).await?;
+    let committed = timeout(DEADLINE, old.commit()).await?;
+    assert!(matches!(committed, Err(BusError::Outage(_))), "{committed:?}");
+    drop(old);
+    kafka.restart_on_same_port().await?;
+    let mut new = publisher(&bus).await?;
+    new.publish(&events(101, 300)).await?;
+    new.commit().await?;
+    assert_in_order(&read(&bus, "reader", 300).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_with_another_number_of_partitions_are_refused() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    bus.prepare().await?;
+    let other = KafkaOptions { partitions: Partitions::ONE, ..bus.options.clone() };
+    let refused = KafkaBus::new(other).prepare().await;
+    assert!(
+        matches!(&refused, Err(BusError::Refused(text)) if text.contains("has 3 partitions")),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_with_its_consumer_within_milliseconds() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut publisher = publisher(&bus).await?;
+    publisher.publish(&events(1, 1)).await?;
+    let mut subscription = bus.subscribe("reader", &[Topic::SensorEvents]).await?;
+    let mut took = Vec::new();
+    let mut sent = std::time::Instant::now();
+    let mut position = 1;
+    while position < 200 {
+        match timeout(DEADLINE, subscription.next()).await?? {
+            Delivery::Assigned(assignment) => {
+                drop(assignment.begin_at.send(vec![0; assignment.partitions.len()]));
+            }
+            Delivery::Records(_, records) => {
+                took.push(sent.elapsed());
+                position += records.len() as u64;
+                // As the relay does, now and then.
+                if position.is_multiple_of(20) {
+                    publisher.commit().await?;
+                }
+                sent = std::time::Instant::now();
+                publisher.publish(&events(position, position)).await?;
+            }
+        }
+    }
+    took.sort();
+    println!("published to delivered: p50 {:?}, p95 {:?}", took[took.len() / 2], took[took.len() * 95 / 100]);
+    assert!(took[took.len() / 2] < Duration::from_millis(100));
+    Ok(())
+}

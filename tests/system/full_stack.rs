@@ -1,0 +1,170 @@
+//! `cornjacket` on PostgreSQL and Kafka, and what must hold between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
+use cornjacket_bus::{Bus, Delivered, Delivery, Format};
+use cornjacket_domain::stored::effective_time;
+use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
+use cornjacket_query::projections::{self, Happening};
+use cornjacket_store::{ConsumerPartition, Range, Store};
+use cornjacket_testkit::shared::unique_name;
+use cornjacket_testkit::{fresh_database, shared_kafka, wait};
+use tokio::time::{Instant, timeout_at};
+
+use super::cornjacket::Cornjacket;
+
+const PARTITIONS: u16 = 4;
+/// How long events may take to get through when nothing holds them up.
+const SETTLE: Duration = Duration::from_secs(90);
+
+/// A database and a Kafka, with names on them that no other test uses.
+#[derive(Debug)]
+pub struct FullStack {
+    pub database: String,
+    pub servers: String,
+    prefix: String,
+}
+
+impl FullStack {
+    /// On the servers that all tests share.
+    pub async fn shared() -> anyhow::Result<Self> {
+        Ok(Self::on(fresh_database().await?, shared_kafka().await?))
+    }
+
+    pub fn on(database: String, servers: String) -> Self {
+        Self { database, servers, prefix: format!("{}-", unique_name("system")) }
+    }
+
+    /// A process on it, quick to take over from one that was killed; with more settings on top.
+    pub fn cornjacket(&self, settings: &[(&str, &str)]) -> anyhow::Result<Cornjacket> {
+        let (servers, partitions) = (format!("kafka://{}", self.servers), PARTITIONS.to_string());
+        let own = [
+            ("store.url", self.database.as_str()),
+            ("bus.url", &servers),
+            ("bus.topic_prefix", &self.prefix),
+            ("bus.partitions", &partitions),
+            ("bus.session_timeout_ms", "1000"),
+            ("relay.lease_ms", "400"),
+        ];
+        Cornjacket::new(&[&own, settings].concat())
+    }
+
+    /// Waits until all of the log has been published and folded, then checks both against the log.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        let log = read_log(&self.database).await?;
+        self.check_topics(&log).await?;
+        self.check_device_state(&log).await
+    }
+
+    /// Every stored event is on its topic, as it was stored, in position order per subject once repeats are dropped.
+    pub async fn check_topics(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
+        let mut last = BTreeMap::new();
+        let mut published = BTreeMap::new();
+        for delivered in self.read_topics(log.len()).await? {
+            let position = delivered.event.position;
+            let key = (Topic::of_type(&delivered.event.r#type), delivered.event.subject.clone());
+            if published.insert(position, delivered).is_none() {
+                let before = last.insert(key.clone(), position);
+                assert!(before < Some(position), "{key:?}: {position} came after {before:?}");
+            }
+        }
+        for stored in log {
+            let delivered = published.get(&stored.position).context("published")?;
+            assert_eq!(delivered.event, stored.decode()?);
+        }
+        println!("{} events on the topics, in order", published.len());
+        Ok(())
+    }
+
+    /// Reads the topics from their beginning until `count` different positions were seen.
+    async fn read_topics(&self, count: usize) -> anyhow::Result<Vec<Delivered>> {
+        let bus = KafkaBus::new(KafkaOptions {
+            servers: self.servers.clone(),
+            prefix: self.prefix.clone(),
+            format: Format::Protobuf,
+            partitions: Partitions::new(PARTITIONS).context("above zero")?,
+            retention: Duration::from_hours(24),
+            replication_factor: -1,
+            epoch: 1,
+            session_timeout: Duration::from_secs(6),
+            instance_id: None,
+        });
+        let mut subscription = bus.subscribe(&unique_name("reader"), &Topic::ALL).await?;
+        let deadline = Instant::now() + SETTLE;
+        let (mut read, mut seen) = (Vec::new(), BTreeSet::new());
+        while seen.len() < count {
+            let delivery = timeout_at(deadline, subscription.next()).await;
+            let delivery = delivery.with_context(|| format!("{} of {count} published", seen.len()))?;
+            match delivery? {
+                Delivery::Assigned(assignment) => {
+                    drop(assignment.begin_at.send(vec![0; assignment.partitions.len()]));
+                }
+                Delivery::Records(_, records) => {
+                    for record in records {
+                        let delivered = record.decode()?;
+                        seen.insert(delivered.event.position);
+                        read.push(delivered);
+                    }
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    /// `device_state` is the fold of the log.
+    pub async fn check_device_state(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
+        let projection = projections::by_name("device_state").context("registered")?;
+        let store = open(&self.database).await?;
+        let partitions = Partitions::new(PARTITIONS).context("above zero")?;
+        let mut by_device: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        for stored in log.iter().filter(|stored| projection.reads(&stored.event_type)) {
+            by_device.entry(&stored.subject).or_default().push((stored.decode()?, stored.ingest_time));
+        }
+        for (device, events) in by_device {
+            let happenings: Vec<_> = events
+                .iter()
+                .map(|(event, ingest_time)| Happening { event, time: effective_time(event, *ingest_time) })
+                .collect();
+            let last = events.last().map(|(event, _)| event.position);
+            let fed_by = ConsumerPartition {
+                consumer: projection.id.name.into(),
+                topic: Topic::SensorEvents.name(),
+                partition: partitions.of_subject(device),
+            };
+            let what = format!("the state of {device} has all its events");
+            let state = wait::until_some(SETTLE, &what, async || {
+                let state = store.read_model.state(projection.id, device, &fed_by).await.ok()?.0?;
+                (Some(state.last_position) == last).then_some(state)
+            });
+            let folded: serde_json::Value = serde_json::from_str(&projection.fold(None, &happenings)?)?;
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&state.await?.json)?, folded, "{device}");
+        }
+        Ok(())
+    }
+}
+
+async fn open(url: &str) -> anyhow::Result<Store> {
+    let partitions = if url.starts_with("sqlite") { 1 } else { PARTITIONS };
+    let partitions = Partitions::new(partitions).context("above zero")?;
+    Ok(Store::open(url, Arc::new(SystemClock), partitions).await?)
+}
+
+/// All of a log, whose positions must have no hole.
+pub async fn read_log(url: &str) -> anyhow::Result<Vec<StoredEvent>> {
+    let store = open(url).await?;
+    let mut log: Vec<StoredEvent> = Vec::new();
+    loop {
+        let events = store.log.read(&Range::after(log.len() as u64, 5_000)).await?;
+        if events.is_empty() {
+            return Ok(log);
+        }
+        for stored in events {
+            assert_eq!(stored.position, log.len() as u64 + 1, "positions have no hole");
+            log.push(stored);
+        }
+    }
+}
