@@ -14,7 +14,13 @@ async fn postgres_without_syncing_is_refused() -> anyhow::Result<()> {
         let said = Cornjacket::new(&[("store.url", &postgres.url("postgres"))])?.refuse().await?;
         assert!(said.contains(&format!("{setting}=off")), "{said}");
     }
-    Ok(())
+    // Whoever insists gets it, and is told.
+    let postgres = Postgres::start_with(&[("fsync", "off")]).await?;
+    let url = postgres.url("postgres");
+    let insisting = Cornjacket::new(&[("store.url", &url), ("store.allow_unsafe_durability", "true")])?;
+    let process = insisting.start().await?;
+    assert!(process.log().contains("an acknowledged event could be lost"), "{}", process.log());
+    stop(process).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,8 @@ use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
 use cornjacket_bus::{Bus, Delivered, Delivery, Format};
 use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
-use cornjacket_query::projections::{self, Happening};
-use cornjacket_store::{ConsumerPartition, Range, Store};
+use cornjacket_query::projections::{self, Happening, Parameters};
+use cornjacket_store::{ConsumerPartition, Durability, Options, Range, Store};
 use cornjacket_testkit::shared::unique_name;
 use cornjacket_testkit::{fresh_database, shared_kafka, wait};
 use tokio::time::{Instant, timeout_at};
@@ -140,7 +140,8 @@ impl FullStack {
                 let state = store.read_model.state(projection.id, device, &fed_by).await.ok()?.0?;
                 (Some(state.last_position) == last).then_some(state)
             });
-            let folded: serde_json::Value = serde_json::from_str(&projection.fold(None, &happenings)?)?;
+            let folded: serde_json::Value =
+                serde_json::from_str(&projection.fold(None, &happenings, &Parameters::default())?)?;
             assert_eq!(serde_json::from_str::<serde_json::Value>(&state.await?.json)?, folded, "{device}");
         }
         Ok(())
@@ -150,7 +151,8 @@ impl FullStack {
 async fn open(url: &str) -> anyhow::Result<Store> {
     let partitions = if url.starts_with("sqlite") { 1 } else { PARTITIONS };
     let partitions = Partitions::new(partitions).context("above zero")?;
-    Ok(Store::open(url, Arc::new(SystemClock), partitions).await?)
+    let options = Options { url: url.to_owned(), partitions, durability: Durability::Required };
+    Ok(Store::open(&options, Arc::new(SystemClock)).await?)
 }
 
 /// All of a log, whose positions must have no hole.

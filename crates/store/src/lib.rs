@@ -16,7 +16,7 @@ mod tail;
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, Head, Range, Select};
 pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
-pub use open::Store;
+pub use open::{Durability, Options, Store};
 pub use read_model::{ProjectionId, ReadModel, ReadModelTx, State};
 pub use tail::Tail;
 

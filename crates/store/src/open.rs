@@ -24,13 +24,33 @@ pub struct Store {
     pub partitions: Partitions,
 }
 
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite:///path` or `postgres://…`.
+    pub url: String,
+    /// The number of partitions of every topic; fixed when the store is new.
+    pub partitions: Partitions,
+    /// What happens when the database would not keep what it committed.
+    pub durability: Durability,
+}
+
+/// Whether a database must keep what it committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// One that would not is refused.
+    #[default]
+    Required,
+    /// One that would not is used all the same, with an error in the log.
+    Waived,
+}
+
 impl Store {
-    /// Opens the store that `url` names, `sqlite:///path` or `postgres://…`, and brings its schema up to date.
-    /// `partitions` is fixed when the store is new.
-    pub async fn open(url: &str, clock: Arc<dyn Clock>, partitions: Partitions) -> Result<Self, StoreError> {
-        match url.split_once("://") {
-            Some(("sqlite", path)) => Self::open_sqlite(Path::new(path), clock, partitions).await,
-            Some(("postgres" | "postgresql", _)) => Self::open_postgres(url, clock, partitions).await,
+    /// Opens the store and brings its schema up to date.
+    pub async fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        match options.url.split_once("://") {
+            Some(("sqlite", path)) => Self::open_sqlite(Path::new(path), clock, options.partitions).await,
+            Some(("postgres" | "postgresql", _)) => Self::open_postgres(options, clock).await,
             _ => Err(StoreError::Refused("store.url must begin with sqlite:// or postgres://".to_owned())),
         }
     }
@@ -46,10 +66,10 @@ impl Store {
         })
     }
 
-    async fn open_postgres(url: &str, clock: Arc<dyn Clock>, wanted: Partitions) -> Result<Self, StoreError> {
-        let store = Arc::new(PostgresStore::open(url).await?);
+    async fn open_postgres(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let store = Arc::new(PostgresStore::open(&options.url, options.durability).await?);
         Ok(Self {
-            partitions: store.partitions(wanted).await?,
+            partitions: store.partitions(options.partitions).await?,
             log: Arc::new(PostgresEventLog::open(store.clone(), clock).await?),
             offsets: Arc::new(PostgresOffsets::new(store.clone())),
             read_model: Arc::new(PostgresReadModel::new(store.clone())),

@@ -4,13 +4,14 @@ mod event_log;
 mod fixtures;
 mod offsets;
 mod relay;
+mod roles;
 mod writers;
 
 use std::sync::Arc;
 
 use cornjacket_domain::{Clock, Partitions};
 
-use crate::Store;
+use crate::{Durability, Options, Store};
 
 /// An empty store that a law is tried on.
 struct Backend {
@@ -32,7 +33,9 @@ impl Backend {
 
     /// Opens the store as a process would: on PostgreSQL, several may have it open.
     async fn open(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.url, clock, Partitions::ONE).await?)
+        let (url, partitions) = (self.url.clone(), Partitions::ONE);
+        let options = Options { url, partitions, durability: Durability::Required };
+        Ok(Store::open(&options, clock).await?)
     }
 }
 

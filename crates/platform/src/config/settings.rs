@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cornjacket_domain::{Limits, Partitions};
+use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -25,6 +26,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     pub url: String,
+    pub allow_unsafe_durability: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -142,6 +144,17 @@ impl Settings {
     pub fn partitions(&self) -> anyhow::Result<Partitions> {
         Partitions::new(self.bus.partitions)
             .ok_or_else(|| anyhow::anyhow!("bus.partitions: must be above zero"))
+    }
+
+    /// How to open the store.
+    pub fn store_options(&self) -> anyhow::Result<cornjacket_store::Options> {
+        let durability =
+            if self.store.allow_unsafe_durability { Durability::Waived } else { Durability::Required };
+        Ok(cornjacket_store::Options {
+            url: self.store.url.clone(),
+            partitions: self.partitions()?,
+            durability,
+        })
     }
 
     /// Which bus, and where.

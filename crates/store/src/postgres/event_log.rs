@@ -1,12 +1,12 @@
 //! The event log on PostgreSQL.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use cornjacket_domain::{Clock, ContentDigest, Event, EventKey, StoredEvent, Timestamp};
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{PgExecutor, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, PgPool, Row};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -16,29 +16,11 @@ use crate::StoreError;
 use crate::event_log::{Appended, EventLog, Head, Range, Select};
 use crate::numbering::{LedgerRow, Numbering};
 
-/// Partitions are made this many days ahead, so that midnight finds them there.
-const DAYS_AHEAD: i64 = 7;
-
 const HEAD: &str = "select epoch, position, ingest_time from event_store.head";
-// A statement of its own: the next one sees what the last holder of the lock committed.
-const LOCK: &str = "select epoch, position, ingest_time, partitioned_until - date 'epoch'
-    from event_store.head for update";
-const PROBE: &str = "select key, digest, position, ingest_time from event_store.ledger
-    where key = any($1) and ingest_time <= $2";
-const ADD_DAY: &str = "select event_store.add_day(date 'epoch' + $1)";
-const SET_PARTITIONED: &str = "update event_store.head set partitioned_until = date 'epoch' + $1";
-// One statement is one round trip, and the lock is held for the shorter.
-const STORE: &str = "with head as (
-        update event_store.head set position = $1, ingest_time = $2
-    ), log as (
-        insert into event_store.log (position, ingest_time, type, subject, event)
-        select $3 + n, $2, type, subject, event
-        from unnest($4::text[], $5::text[], $6::bytea[]) with ordinality as fresh (type, subject, event, n)
-    ), ledger as (
-        insert into event_store.ledger (key, digest, position, ingest_time)
-        select key, digest, $3 + n, $2
-        from unnest($7::bytea[], $8::bytea[]) with ordinality as fresh (key, digest, n)
-    ) select pg_notify('cornjacket_log', $1::text)";
+// See 0005_append.sql.
+const APPEND: &str =
+    "select head_position, batch_time, known_keys, known_digests, known_positions, known_times
+    from event_store.append($1, $2, $3, $4, $5, $6)";
 const FIND: &str = "select l.position, l.ingest_time, l.type, l.subject, l.event
     from event_store.ledger k join event_store.log l using (position, ingest_time) where k.key = $1";
 const TIME_AT: &str =
@@ -77,19 +59,11 @@ impl Drop for PostgresEventLog {
 #[async_trait]
 impl EventLog for PostgresEventLog {
     async fn append(&self, events: &[Event]) -> Result<Vec<Appended>, StoreError> {
-        let mut transaction = self.store.writer.begin().await?;
-        let locked = lock(&mut transaction).await?;
-        let ingest_time = locked.head.ingest_time.max(self.clock.now());
-        let known = probe(&mut transaction, events, ingest_time).await?;
-        let numbering = Numbering::new(events, locked.head.position, ingest_time, known);
-        if numbering.fresh.is_empty() {
-            transaction.rollback().await?;
-            return Ok(numbering.outcomes);
+        let answer = call_append(&self.store.writer, &first_of_each(events), self.clock.now()).await?;
+        let numbering = Numbering::new(events, answer.head_position, answer.ingest_time, answer.known);
+        if !numbering.fresh.is_empty() {
+            wake::raise(&self.head, answer.head_position + numbering.fresh.len() as u64);
         }
-        add_days(&mut transaction, locked.partitioned_until, ingest_time.day()).await?;
-        let position = store(&mut transaction, locked.head.position, &numbering).await?;
-        transaction.commit().await?;
-        wake::raise(&self.head, position);
         Ok(numbering.outcomes)
     }
 
@@ -128,81 +102,65 @@ impl EventLog for PostgresEventLog {
     }
 
     async fn drop_before(&self, time: Timestamp, keep_after: u64) -> Result<u64, StoreError> {
-        super::retention::drop_before(&self.store.writer, time, keep_after).await
+        super::retention::drop_before(&self.store.owner, time, keep_after).await
     }
-}
-
-struct Locked {
-    head: Head,
-    /// Days since 1970.
-    partitioned_until: i64,
-}
-
-async fn lock(connection: &mut PgConnection) -> Result<Locked, StoreError> {
-    let row = sqlx::query(LOCK).fetch_one(connection).await?;
-    Ok(Locked { head: head(&row)?, partitioned_until: row.try_get::<i32, _>(3)?.into() })
 }
 
 async fn fetch_head<'e>(executor: impl PgExecutor<'e>) -> Result<Head, StoreError> {
     Ok(head(&sqlx::query(HEAD).fetch_one(executor).await?)?)
 }
 
-async fn probe(
-    connection: &mut PgConnection,
-    events: &[Event],
-    until: Timestamp,
-) -> Result<HashMap<EventKey, LedgerRow>, StoreError> {
-    let mut keys: Vec<EventKey> = events.iter().map(Event::key).collect();
-    // In order, neighbours are found on the index page that was just read.
-    keys.sort_unstable();
-    let keys: Vec<&[u8]> = keys.iter().map(|key| &key.as_bytes()[..]).collect();
-    let rows = sqlx::query(PROBE).bind(keys).bind(to_sql(until)).fetch_all(connection).await?;
-    Ok(rows.iter().map(ledger_row).collect::<Result<_, _>>()?)
+/// The events without those whose key came before.
+fn first_of_each(events: &[Event]) -> Vec<&Event> {
+    let mut seen = HashSet::with_capacity(events.len());
+    events.iter().filter(|event| seen.insert(event.key())).collect()
 }
 
-/// Makes the partitions from the last made to a week from `today`, when `today` has none or tomorrow has none.
-async fn add_days(connection: &mut PgConnection, made_until: i64, today: i64) -> Result<(), StoreError> {
-    if today + 1 < made_until {
-        return Ok(());
-    }
-    let until = today + DAYS_AHEAD + 1;
-    for day in made_until.max(today)..until {
-        sqlx::query(ADD_DAY).bind(days(day)).execute(&mut *connection).await?;
-    }
-    sqlx::query(SET_PARTITIONED).bind(days(until)).execute(&mut *connection).await?;
-    Ok(())
+/// What `event_store.append` answers.
+struct Answer {
+    head_position: u64,
+    ingest_time: Timestamp,
+    /// The events that were stored before.
+    known: HashMap<EventKey, LedgerRow>,
 }
 
-async fn store(
-    connection: &mut PgConnection,
-    head: u64,
-    numbering: &Numbering<'_>,
-) -> Result<u64, StoreError> {
-    let fresh = &numbering.fresh;
-    let position = head + fresh.len() as u64;
-    let keys: Vec<_> = fresh.iter().map(|event| event.key()).collect();
-    let digests: Vec<_> = fresh.iter().map(|event| event.digest()).collect();
-    sqlx::query(STORE)
-        .bind(signed(position))
-        .bind(to_sql(numbering.ingest_time))
-        .bind(signed(head))
-        .bind(fresh.iter().map(|event| event.event_type()).collect::<Vec<_>>())
-        .bind(fresh.iter().map(|event| event.subject()).collect::<Vec<_>>())
-        .bind(fresh.iter().map(|event| &event.encoded()[..]).collect::<Vec<_>>())
+async fn call_append(pool: &PgPool, events: &[&Event], now: Timestamp) -> Result<Answer, StoreError> {
+    let keys: Vec<_> = events.iter().map(|event| event.key()).collect();
+    let digests: Vec<_> = events.iter().map(|event| event.digest()).collect();
+    let row = sqlx::query(APPEND)
+        .bind(to_sql(now))
         .bind(keys.iter().map(|key| &key.as_bytes()[..]).collect::<Vec<_>>())
         .bind(digests.iter().map(|digest| &digest.as_bytes()[..]).collect::<Vec<_>>())
-        .execute(connection)
+        .bind(events.iter().map(|event| event.event_type()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.subject()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| &event.encoded()[..]).collect::<Vec<_>>())
+        .fetch_one(pool)
         .await?;
-    Ok(position)
+    Ok(Answer {
+        head_position: row.try_get::<i64, _>(0)?.cast_unsigned(),
+        ingest_time: from_sql(row.try_get(1)?),
+        known: known(&row)?,
+    })
+}
+
+/// The ledger's entries of an answer: four columns of arrays, or of nothing.
+fn known(row: &PgRow) -> Result<HashMap<EventKey, LedgerRow>, sqlx::Error> {
+    let Some(keys) = row.try_get::<Option<Vec<Vec<u8>>>, _>(2)? else { return Ok(HashMap::new()) };
+    let digests: Vec<Vec<u8>> = row.try_get(3)?;
+    let positions: Vec<i64> = row.try_get(4)?;
+    let times: Vec<OffsetDateTime> = row.try_get(5)?;
+    let entries = keys.into_iter().zip(digests).zip(positions.into_iter().zip(times));
+    let entry = |((key, digest), (position, time)): ((Vec<u8>, Vec<u8>), (i64, OffsetDateTime))| {
+        let digest = ContentDigest::from_bytes(fixed(&digest)?);
+        let position = position.cast_unsigned();
+        Ok((EventKey::from_bytes(fixed(&key)?), LedgerRow { digest, position, ingest_time: from_sql(time) }))
+    };
+    entries.map(entry).collect()
 }
 
 /// Positions above what PostgreSQL can store do not exist.
 fn signed(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
-}
-
-fn days(day: i64) -> i32 {
-    i32::try_from(day).expect("a day within protobuf's range of times")
 }
 
 pub(super) fn to_sql(time: Timestamp) -> OffsetDateTime {
@@ -223,18 +181,8 @@ fn head(row: &PgRow) -> Result<Head, sqlx::Error> {
     })
 }
 
-fn ledger_row(row: &PgRow) -> Result<(EventKey, LedgerRow), sqlx::Error> {
-    let key = EventKey::from_bytes(fixed(row, 0)?);
-    let digest = ContentDigest::from_bytes(fixed(row, 1)?);
-    let position = row.try_get::<i64, _>(2)?.cast_unsigned();
-    Ok((key, LedgerRow { digest, position, ingest_time: from_sql(row.try_get(3)?) }))
-}
-
-fn fixed<const N: usize>(row: &PgRow, column: usize) -> Result<[u8; N], sqlx::Error> {
-    let bytes: &[u8] = row.try_get(column)?;
-    bytes
-        .try_into()
-        .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_string(), source: Box::new(error) })
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], sqlx::Error> {
+    bytes.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 fn stored_event(row: &PgRow) -> Result<StoredEvent, StoreError> {

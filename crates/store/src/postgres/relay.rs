@@ -40,7 +40,7 @@ impl RelayCheckpoint {
 
     /// Takes the lease for `ttl`, unless somebody has it. `holder` is for operators.
     pub async fn claim(&self, holder: &str, ttl: Duration) -> Result<Option<Claim>, StoreError> {
-        let row = sqlx::query(CLAIM).bind(holder).bind(interval(ttl)).fetch_optional(&self.0.effects).await?;
+        let row = sqlx::query(CLAIM).bind(holder).bind(interval(ttl)).fetch_optional(&self.0.writer).await?;
         row.map(|row| {
             let position = row.try_get::<i64, _>(1)?.cast_unsigned();
             Ok(Claim { generation: row.try_get(0)?, position })
@@ -51,18 +51,18 @@ impl RelayCheckpoint {
     /// Moves the checkpoint to `position` and keeps the lease for another `ttl`. False when somebody else has it.
     pub async fn advance(&self, generation: i64, position: u64, ttl: Duration) -> Result<bool, StoreError> {
         let query = sqlx::query(ADVANCE).bind(generation).bind(position.cast_signed()).bind(interval(ttl));
-        Ok(query.execute(&self.0.effects).await?.rows_affected() == 1)
+        Ok(query.execute(&self.0.writer).await?.rows_affected() == 1)
     }
 
     /// Gives the lease back, so that another relay goes on at once.
     pub async fn release(&self, generation: i64) -> Result<(), StoreError> {
-        sqlx::query(RELEASE).bind(generation).execute(&self.0.effects).await?;
+        sqlx::query(RELEASE).bind(generation).execute(&self.0.writer).await?;
         Ok(())
     }
 
     /// Everything up to here is on the bus for good.
     pub async fn position(&self) -> Result<u64, StoreError> {
-        let position: i64 = sqlx::query_scalar(POSITION).fetch_one(&self.0.effects).await?;
+        let position: i64 = sqlx::query_scalar(POSITION).fetch_one(&self.0.writer).await?;
         Ok(position.cast_unsigned())
     }
 }

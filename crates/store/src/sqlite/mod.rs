@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cornjacket_domain::{Partitions, Topic};
+use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -27,6 +28,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// How long a statement waits for a lock of the file before it is an outage.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// SQLite's page cache, negative for KiB. Its default of 2 MiB would write and read the pages of one batch many times.
+const CACHE_KIB: &str = "-32768";
+/// The write-ahead log is folded into the file after this many pages of 4 KiB: the default is less than one batch.
+const CHECKPOINT_PAGES: &str = "16384";
 const REMEMBER_TOPIC: &str = "insert into topics (topic, partitions) values (?, ?) on conflict do nothing";
 const PARTITIONS: &str = "select topic, partitions from topics";
 
@@ -81,7 +86,12 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+            // As in postgres/mod.rs.
+            .disable_statement_logging()
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", CACHE_KIB)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         migrations_of(schema).run(&writer).await?;
         let reader =

@@ -1,0 +1,1 @@
+-- SQLite is one file of one process and has no roles.

@@ -1,0 +1,1 @@
+-- On SQLite, which is in the same process, appending needs no procedure.
