@@ -8,19 +8,20 @@ use cornjacket_domain::Topic;
 use cornjacket_domain::stored::effective_time;
 use cornjacket_store::{State, StoreError, Tx};
 
-use crate::projections::{Declared, Happening};
+use crate::projections::{Declared, Happening, Parameters};
 
 /// Keeps the states of one projection: a consumer of its own, so that trouble in one projection is that one's alone.
 #[derive(Debug)]
 pub struct Projector {
     projection: &'static Declared,
+    parameters: Parameters,
     topics: Vec<Topic>,
 }
 
 impl Projector {
     /// The projector of `projection`.
-    pub fn new(projection: &'static Declared) -> Self {
-        Self { topics: projection.topics(), projection }
+    pub fn new(projection: &'static Declared, parameters: Parameters) -> Self {
+        Self { topics: projection.topics(), projection, parameters }
     }
 }
 
@@ -69,9 +70,10 @@ impl Projector {
         known: Option<&State>,
         events: &[Happening<'_>],
     ) -> Result<State, HandlerError> {
-        let json = self.projection.fold(known.map(|state| state.json.as_str()), events).map_err(|error| {
-            HandlerError::Reject { position: events[0].event.position, source: error.into() }
-        })?;
+        let json =
+            self.projection.fold(known.map(|state| state.json.as_str()), events, &self.parameters).map_err(
+                |error| HandlerError::Reject { position: events[0].event.position, source: error.into() },
+            )?;
         let marks = events.iter().map(Happening::mark);
         let before = known.map(|state| (state.event_time, state.last_position));
         let times = marks.clone().map(|mark| mark.time).chain(before.map(|(time, _)| time));

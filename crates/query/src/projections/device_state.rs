@@ -6,7 +6,7 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_store::ProjectionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Happening, Mark, Projection, TypePattern};
+use super::{Happening, Mark, Moment, Parameters, Projection, TypePattern};
 
 const OFFLINE: &str = "system.device_offline";
 
@@ -33,7 +33,7 @@ impl Projection for DeviceState {
     const ID: ProjectionId = ProjectionId { name: "device_state", version: 1 };
     const TYPES: &'static [TypePattern] = &[TypePattern::Under("sensor."), TypePattern::Exactly(OFFLINE)];
 
-    fn fold(&mut self, happening: &Happening<'_>) {
+    fn fold(&mut self, happening: &Happening<'_>, _: &Parameters) {
         let mark = happening.mark();
         if mark > self.last_heard {
             self.last_heard = mark;
@@ -47,6 +47,12 @@ impl Projection for DeviceState {
                 self.metrics.insert(measurement.metric.clone(), metric);
             }
         }
+    }
+
+    /// A value that was not measured again leaves by its own time.
+    fn seen_at(mut self, moment: &Moment) -> Option<Self> {
+        self.metrics.retain(|_, metric| metric.mark.time >= moment.oldest);
+        (self.last_heard.time >= moment.oldest).then_some(self)
     }
 }
 
@@ -75,7 +81,7 @@ mod tests {
     fn fold(events: &[(Event, i64)]) -> DeviceState {
         let mut state = DeviceState::default();
         for (event, micros) in events {
-            state.fold(&Happening { event, time: Timestamp::from_micros(*micros) });
+            state.fold(&Happening { event, time: Timestamp::from_micros(*micros) }, &Parameters::default());
         }
         state
     }
@@ -117,6 +123,19 @@ mod tests {
         assert!(!fold(&late).online, "sent before the farewell");
         let back = [farewell[0].clone(), farewell[1].clone(), (reading(3, "t", 1.0), 3_000)];
         assert!(fold(&back).online);
+    }
+
+    #[test]
+    fn values_leave_one_by_one_and_the_device_with_the_last() {
+        let state = fold(&[(reading(1, "old", 1.0), 1_000), (reading(2, "new", 2.0), 2_000)]);
+        let at = |oldest| {
+            let (now, oldest) = (Timestamp::from_micros(9_000), Timestamp::from_micros(oldest));
+            state.clone().seen_at(&Moment { now, oldest, parameters: Parameters::default() })
+        };
+        assert_eq!(at(1_000), Some(state.clone()));
+        let later = at(1_001).expect("one is left");
+        assert_eq!(later.metrics.keys().collect::<Vec<_>>(), ["new"]);
+        assert_eq!(at(2_001), None);
     }
 
     proptest! {

@@ -1,7 +1,11 @@
 //! Projections: pure folds of events into the state of a subject. A new one is a file here and a line in [`ALL`].
 
 pub mod device_state;
+pub mod system_status;
 mod time;
+pub mod user_session;
+
+use std::time::Duration;
 
 use cornjacket_domain::{Timestamp, Topic};
 use cornjacket_proto::events::Event;
@@ -10,7 +14,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Every projection.
-pub const ALL: &[Declared] = &[Declared::of::<device_state::DeviceState>()];
+pub const ALL: &[Declared] = &[
+    Declared::of::<device_state::DeviceState>(),
+    Declared::of::<user_session::UserSession>(),
+    Declared::of::<system_status::SystemStatus>(),
+];
 
 /// The projection of that name.
 pub fn by_name(name: &str) -> Option<&'static Declared> {
@@ -28,7 +36,35 @@ pub trait Projection: Default + Serialize + DeserializeOwned {
     const TYPES: &'static [TypePattern];
 
     /// Takes one event in.
-    fn fold(&mut self, event: &Happening<'_>);
+    fn fold(&mut self, event: &Happening<'_>, parameters: &Parameters);
+
+    /// The state as it is at a moment in which nothing happened: what is too old is left out, and a state of which
+    /// nothing is left is none.
+    fn seen_at(self, moment: &Moment) -> Option<Self>;
+}
+
+/// What can be set of how states follow from events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// After this long without an action a user's session is over.
+    pub session_gap: Duration,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { session_gap: Duration::from_mins(30) }
+    }
+}
+
+/// When a state is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The time.
+    pub now: Timestamp,
+    /// Older values have expired.
+    pub oldest: Timestamp,
+    /// As when the state was made.
+    pub parameters: Parameters,
 }
 
 /// Which event types a projection reads.
@@ -90,12 +126,13 @@ pub struct Declared {
     /// Name and version.
     pub id: ProjectionId,
     types: &'static [TypePattern],
-    fold_json: fn(Option<&str>, &[Happening<'_>]) -> serde_json::Result<String>,
+    fold_json: fn(Option<&str>, &[Happening<'_>], &Parameters) -> serde_json::Result<String>,
+    json_at: fn(&str, &Moment) -> serde_json::Result<Option<String>>,
 }
 
 impl Declared {
     const fn of<P: Projection>() -> Self {
-        Self { id: P::ID, types: P::TYPES, fold_json: fold_json::<P> }
+        Self { id: P::ID, types: P::TYPES, fold_json: fold_json::<P>, json_at: json_at::<P> }
     }
 
     /// The topics in which its events are.
@@ -110,17 +147,35 @@ impl Declared {
     }
 
     /// The state after `events`, given the state before, both as JSON.
-    pub fn fold(&self, state: Option<&str>, events: &[Happening<'_>]) -> serde_json::Result<String> {
-        (self.fold_json)(state, events)
+    pub fn fold(
+        &self,
+        state: Option<&str>,
+        events: &[Happening<'_>],
+        parameters: &Parameters,
+    ) -> serde_json::Result<String> {
+        (self.fold_json)(state, events, parameters)
+    }
+
+    /// The state as it is at a moment, as JSON; `None` when all of it has expired.
+    pub fn seen_at(&self, state: &str, moment: &Moment) -> serde_json::Result<Option<String>> {
+        (self.json_at)(state, moment)
     }
 }
 
-fn fold_json<P: Projection>(state: Option<&str>, events: &[Happening<'_>]) -> serde_json::Result<String> {
+fn fold_json<P: Projection>(
+    state: Option<&str>,
+    events: &[Happening<'_>],
+    parameters: &Parameters,
+) -> serde_json::Result<String> {
     let mut state = state.map_or_else(|| Ok(P::default()), serde_json::from_str)?;
     for event in events {
-        state.fold(event);
+        state.fold(event, parameters);
     }
     serde_json::to_string(&state)
+}
+
+fn json_at<P: Projection>(state: &str, moment: &Moment) -> serde_json::Result<Option<String>> {
+    serde_json::from_str::<P>(state)?.seen_at(moment).map(|state| serde_json::to_string(&state)).transpose()
 }
 
 #[cfg(test)]
