@@ -1,7 +1,7 @@
 //! Messages on the wire: prost's codec, with a clear status for bytes that are no message.
 
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstCodec;
 use tonic_prost::prost::Message;
 
@@ -29,12 +29,19 @@ where
     type Decoder = WireDecoder<<ProstCodec<T, U> as Codec>::Decoder>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        self.0.encoder()
+        ProstCodec::<T, U>::raw_encoder(buffers())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        WireDecoder(self.0.decoder())
+        WireDecoder(ProstCodec::<T, U>::raw_decoder(buffers()))
     }
+}
+
+/// Most messages are events and receipts of some hundred bytes; larger ones make the buffer grow.
+fn buffers() -> BufferSettings {
+    const MESSAGE: usize = 512;
+    const YIELD_AT: usize = 32 << 10;
+    BufferSettings::new(MESSAGE, YIELD_AT)
 }
 
 /// The decoder of [`WireCodec`].

@@ -12,5 +12,7 @@ mod system {
     mod durability;
     mod outages;
     mod refusals;
+    mod streams;
     mod takeover;
+    mod traces;
 }

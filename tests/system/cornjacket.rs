@@ -55,6 +55,13 @@ impl Cornjacket {
         self
     }
 
+    /// With a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.program = self.program.env(name, value);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> anyhow::Result<Process> {
         let mut process = self.program.clone().spawn()?;

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use cornjacket_domain::{StoredEvent, Timestamp};
 use cornjacket_proto::decode_dynamic;
-use cornjacket_proto::events::Event;
+use cornjacket_proto::events::{Event, TraceContext};
 use prost::Message;
 
 use crate::TopicPartition;
@@ -53,6 +53,8 @@ pub struct Outgoing {
     pub value: Bytes,
     /// The headers, in a fixed order.
     pub headers: Vec<(&'static str, String)>,
+    /// What caused the event; it is among the headers too.
+    pub trace_context: TraceContext,
 }
 
 /// A record as it came off the bus.
@@ -137,9 +139,10 @@ pub fn encode(stored: &StoredEvent, epoch: u32, format: Format) -> Result<Outgoi
     ];
     headers.extend(event.event_time.map(|time| ("ce_time", time.to_string())));
     let trace = event.trace_context.unwrap_or_default();
-    headers.extend((!trace.traceparent.is_empty()).then_some(("traceparent", trace.traceparent)));
-    headers.extend((!trace.tracestate.is_empty()).then_some(("tracestate", trace.tracestate)));
-    Ok(Outgoing { value, headers })
+    for (name, value) in [("traceparent", &trace.traceparent), ("tracestate", &trace.tracestate)] {
+        headers.extend((!value.is_empty()).then(|| (name, value.clone())));
+    }
+    Ok(Outgoing { value, headers, trace_context: trace })
 }
 
 impl Envelope {
@@ -194,8 +197,8 @@ fn protobuf_of(json: &[u8]) -> Result<Bytes, Undecodable> {
 #[cfg(test)]
 mod tests {
     use cornjacket_domain::Topic;
+    use cornjacket_proto::events::Raw;
     use cornjacket_proto::events::event::Payload;
-    use cornjacket_proto::events::{Raw, TraceContext};
 
     use super::*;
 

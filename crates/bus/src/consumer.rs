@@ -16,10 +16,11 @@ use async_trait::async_trait;
 use cornjacket_domain::Topic;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 
 use crate::consumer::batch::{Batch, Poison};
 use crate::{Assignment, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery, Progress, Record};
-use crate::{Subscription, TopicPartition};
+use crate::{Subscription, TopicPartition, trace};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -215,7 +216,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         loop {
             records.retain(|record| record.offset >= progress.next_offset);
             let mut batch = Batch::new(*progress, &records, self.epoch);
-            let result = self.take_effect(at, *progress, &mut batch).await;
+            let result = self.take_effect(at, *progress, &batch).await;
             match result {
                 Ok(()) => *progress = batch.to,
                 Err(NoEffect::Fenced) => return Err(CheckpointError::Fenced.into()),
@@ -223,7 +224,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     if !batch.cut_before(position, error) {
                         return Ok(Err(batch.into_poison()));
                     }
-                    self.take_effect(at, *progress, &mut batch).await.map_err(interrupt)?;
+                    self.take_effect(at, *progress, &batch).await.map_err(interrupt)?;
                     *progress = batch.to;
                 }
                 Err(NoEffect::Outage(reason)) => {
@@ -247,15 +248,25 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     }
 
     /// Effect and offset in one transaction; nothing at all when the batch is empty.
-    async fn take_effect(
-        &self,
-        at: TopicPartition,
-        from: Progress,
-        batch: &mut Batch,
-    ) -> Result<(), NoEffect> {
+    async fn take_effect(&self, at: TopicPartition, from: Progress, batch: &Batch) -> Result<(), NoEffect> {
         if batch.to == from {
             return Ok(());
         }
+        let span = tracing::error_span!(
+            "process",
+            otel.name = format!("process {}", at.topic),
+            otel.kind = "consumer",
+            messaging.consumer.group.name = self.handler.name(),
+            messaging.batch.message_count = batch.events.len()
+        );
+        trace::join(
+            &span,
+            batch.events.iter().filter_map(|delivered| delivered.event.trace_context.as_ref()),
+        );
+        self.commit_effect(at, from, batch).instrument(span).await
+    }
+
+    async fn commit_effect(&self, at: TopicPartition, from: Progress, batch: &Batch) -> Result<(), NoEffect> {
         let name = self.handler.name();
         let mut transaction = self.checkpoint.begin(name, at, from, batch.to).await?;
         if !batch.events.is_empty() {

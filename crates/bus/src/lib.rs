@@ -11,6 +11,7 @@ pub mod embedded;
 mod error;
 pub mod kafka;
 pub mod port;
+mod trace;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Progress};
 pub use codec::{Delivered, Format, Record, Undecodable};

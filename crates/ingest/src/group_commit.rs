@@ -11,6 +11,7 @@ use cornjacket_store::{Appended, EventLog, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 /// What an event takes up in the queue beside its bytes.
 const OVERHEAD_BYTES: usize = 512;
@@ -82,6 +83,8 @@ struct Job {
     done: oneshot::Sender<Result<Vec<Appended>, CommitFailed>>,
     /// Given back when the job is answered.
     room: OwnedSemaphorePermit,
+    /// The call that brought it.
+    cause: Span,
 }
 
 impl GroupCommit {
@@ -109,7 +112,7 @@ impl GroupCommit {
 
     fn enqueue(&self, events: Vec<Event>, bytes: usize, room: OwnedSemaphorePermit) -> Pending {
         let (done, pending) = oneshot::channel();
-        let job = Job { events, bytes, done, room };
+        let job = Job { events, bytes, done, room, cause: Span::current() };
         if self.queue.send(job).is_err() {
             // The task panicked. The job is dropped, and with it `done`: the caller hears of an outage.
             tracing::error!("the group commit is gone; events are refused");
@@ -137,9 +140,18 @@ struct Committer {
 impl Committer {
     async fn run(mut self) {
         while let Some(batch) = self.gather().await {
+            let span = tracing::error_span!(
+                "commit",
+                otel.name = "append to the log",
+                events = tracing::field::Empty
+            );
+            for job in &batch {
+                span.follows_from(&job.cause);
+            }
             let (events, waiting) = merge(batch);
+            span.record("events", events.len());
             metrics::histogram!("cornjacket_ingest_commit_events").record(count(events.len()));
-            let result = self.commit(&events).await;
+            let result = self.commit(&events).instrument(span).await;
             answer(waiting, result);
         }
     }

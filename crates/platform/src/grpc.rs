@@ -15,6 +15,8 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::ops::Readiness;
+use crate::rpc_trace::TraceLayer;
+use crate::telemetry;
 
 /// A dead connection is noticed within this and [`KEEPALIVE_TIMEOUT`].
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -63,6 +65,7 @@ pub async fn serve(
         .add_service(reflection(name).build_v1alpha()?);
     let follower = tokio::spawn(follow_readiness(health, name, readiness));
     let served = Server::builder()
+        .layer(TraceLayer { spans: telemetry::exports_traces() })
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_routes(routes)

@@ -1,11 +1,13 @@
 //! The `cornjacket` binary: every role, and the operator's verbs.
 
+mod bench;
 mod commands;
 mod config;
 mod grpc;
 mod ops;
 mod retention;
 mod roles;
+mod rpc_trace;
 mod server;
 mod shutdown;
 mod telemetry;
@@ -17,6 +19,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Settings, Sources};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An event platform: every acknowledged event is durable, ordered and unique.
 #[derive(Debug, Parser)]
@@ -34,6 +39,8 @@ enum Command {
     Dev(commands::dev::Dev),
     /// Run the roles named, all by default, with the stores and buses that the settings name.
     Serve(commands::serve::Serve),
+    /// Measure.
+    Bench(commands::bench::Bench),
     /// Bring the store's schema up to date.
     Migrate,
     /// Print the settings in force, with what is secret masked.
@@ -78,6 +85,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Dev(dev) => dev.run(&mut settings),
         Command::Serve(serve) => serve.run(&settings),
+        Command::Bench(bench) => bench.run(&settings),
         Command::Migrate => commands::migrate::run(&settings),
         Command::Config => {
             print!("{}", settings.masked()?);

@@ -55,7 +55,7 @@ struct Process<'a> {
 /// Opens store and bus and starts the roles. Returns when all of them listen.
 pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(&settings.store.url, clock.clone(), settings.partitions()?).await?;
+    let store = Store::open(&settings.store_options()?, clock.clone()).await?;
     let epoch = store.log.head().await?.epoch;
     let bus = wiring::bus(settings, &store, epoch)?;
     let readiness = Readiness(store.log.clone());
@@ -141,7 +141,7 @@ impl Process<'_> {
     fn start_projectors(&self) {
         for projection in projections::ALL {
             let checkpoint = StoreCheckpoint(self.store.offsets.clone());
-            let projector = Projector::new(projection);
+            let projector = Projector::new(projection, projections::Parameters::default());
             let consumer = Consumer::new(self.bus.clone(), checkpoint, projector, self.epoch);
             let stop = self.shutdown.stop.clone();
             self.shutdown.spawn(projection.id.name, async move {

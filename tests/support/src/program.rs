@@ -25,6 +25,7 @@ pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
     log: Option<PathBuf>,
     unprivileged: bool,
     last_signal: &'static str,
@@ -34,7 +35,15 @@ impl Program {
     /// A program by its path, or by a name to be found in `PATH`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { path, args: vec![], env: vec![], log: None, unprivileged: false, last_signal: "KILL" }
+        Self {
+            path,
+            args: vec![],
+            env: vec![],
+            folder: None,
+            log: None,
+            unprivileged: false,
+            last_signal: "KILL",
+        }
     }
 
     /// One more argument.
@@ -55,6 +64,13 @@ impl Program {
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The folder to run in, instead of this process' own.
+    #[must_use]
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
         self
     }
 
@@ -119,6 +135,9 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", self.last_signal]);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         if self.unprivileged {
             let nobody = NOBODY.to_string();
             command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);

@@ -15,9 +15,11 @@ use cornjacket_domain::{StoredEvent, Topic};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, PurgeConfig, ThreadedProducer};
+use tracing::Instrument;
 
-use super::{KafkaBus, PATIENCE, blocking, failed};
-use crate::{BusError, Publisher, codec};
+use super::{KafkaBus, PATIENCE, blocking, failed, fatal};
+use crate::codec::Outgoing;
+use crate::{BusError, Publisher, codec, trace};
 
 /// Longer than anything here waits: a record that gave up on its own could be overtaken by later ones. Brokers allow up
 /// to fifteen minutes.
@@ -55,11 +57,18 @@ impl KafkaPublisher {
         Ok(Self { bus, producer, in_transaction: false })
     }
 
-    /// Waits while the queue is full: Kafka is slow, or away.
-    async fn send(&self, event: &StoredEvent) -> Result<(), BusError> {
+    fn encode(&self, events: &[StoredEvent]) -> Result<Vec<Outgoing>, BusError> {
         let options = &self.bus.options;
-        let outgoing = codec::encode(event, options.epoch, options.format)
-            .map_err(|error| BusError::Refused(format!("position {}: {error}", event.position)))?;
+        let encode = |event: &StoredEvent| {
+            codec::encode(event, options.epoch, options.format)
+                .map_err(|error| BusError::Refused(format!("position {}: {error}", event.position)))
+        };
+        events.iter().map(encode).collect()
+    }
+
+    /// Waits while the queue is full: Kafka is slow, or away.
+    async fn send(&self, event: &StoredEvent, outgoing: &Outgoing) -> Result<(), BusError> {
+        let options = &self.bus.options;
         let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
@@ -73,12 +82,20 @@ impl KafkaPublisher {
         while let Err((error, refused)) = self.producer.send(record) {
             let full = error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
             if !full || Instant::now() > deadline {
-                return Err(failed(error));
+                return Err(self.failed(error));
             }
             record = refused;
             tokio::time::sleep(QUEUE_FULL_WAIT).await;
         }
         Ok(())
+    }
+
+    /// Once something fatal has happened every call fails, and most do not say of what.
+    fn failed(&self, error: KafkaError) -> BusError {
+        match self.producer.client().fatal_error() {
+            Some((code, text)) => fatal(code, &text),
+            None => failed(error),
+        }
     }
 
     /// Returns when Kafka has answered for every record. `commit_transaction` would do that too, in steps of 100 ms.
@@ -98,13 +115,25 @@ impl KafkaPublisher {
 impl Publisher for KafkaPublisher {
     async fn publish(&mut self, events: &[StoredEvent]) -> Result<(), BusError> {
         if !self.in_transaction {
-            self.producer.begin_transaction().map_err(failed)?;
+            self.producer.begin_transaction().map_err(|error| self.failed(error))?;
             self.in_transaction = true;
         }
-        for event in events {
-            self.send(event).await?;
-        }
-        Ok(())
+        let span = tracing::error_span!(
+            "publish",
+            otel.name = "send events",
+            otel.kind = "producer",
+            messaging.system = "kafka",
+            messaging.batch.message_count = events.len()
+        );
+        let outgoing = self.encode(events)?;
+        trace::join(&span, outgoing.iter().map(|outgoing| &outgoing.trace_context));
+        let send_all = async {
+            for (event, outgoing) in events.iter().zip(&outgoing) {
+                self.send(event, outgoing).await?;
+            }
+            Ok(())
+        };
+        send_all.instrument(span).await
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
@@ -112,7 +141,8 @@ impl Publisher for KafkaPublisher {
             let producer = self.producer.clone();
             self.until_acknowledged().await?;
             // Fails when a record did.
-            blocking(move || producer.commit_transaction(PATIENCE).map_err(failed)).await?;
+            let committed = blocking(move || Ok(producer.commit_transaction(PATIENCE))).await?;
+            committed.map_err(|error| self.failed(error))?;
             self.in_transaction = false;
         }
         Ok(())

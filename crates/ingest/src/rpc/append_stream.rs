@@ -8,6 +8,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use super::{adopt_trace, caller, trace_of};
 use crate::Acceptor;
@@ -25,7 +26,7 @@ pub(super) fn append_stream(
     request: Request<Streaming<AppendStreamRequest>>,
 ) -> Response<BoxStream<'static, Item>> {
     let (taken, pending) = mpsc::channel(IN_FLIGHT);
-    tokio::spawn(take_in(acceptor, request, taken));
+    tokio::spawn(take_in(acceptor, request, taken).in_current_span());
     let outcomes = ReceiverStream::new(pending).then(|pending: Result<Pending, Status>| async {
         let outcome = outcome(pending?.await);
         Ok(AppendStreamResponse { outcome: Some(outcome) })

@@ -12,7 +12,7 @@ use crate::telemetry;
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     telemetry::block_on(&settings.log, async {
         anyhow::ensure!(!settings.store.url.is_empty(), "store.url: must be set");
-        Store::open(&settings.store.url, Arc::new(SystemClock), settings.partitions()?).await?;
+        Store::open(&settings.store_options()?, Arc::new(SystemClock)).await?;
         println!("the schema is up to date");
         Ok(())
     })

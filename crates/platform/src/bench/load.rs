@@ -1,0 +1,159 @@
+//! The clients: batches, streams and single events, as fast as the server answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_proto::events::Event;
+use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
+use cornjacket_proto::ingest::outcome::Result::Receipt;
+use cornjacket_proto::ingest::{AppendBatchRequest, AppendRequest, AppendStreamRequest, Outcome};
+use futures::StreamExt;
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+
+use super::server::Server;
+use super::workload;
+
+/// Callers that share a connection.
+const CALLERS_PER_CONNECTION: usize = 16;
+/// The slowest answer that is told apart, in microseconds.
+const SLOWEST: u64 = 60_000_000;
+
+/// What a load did.
+#[derive(Debug)]
+pub struct Measured {
+    /// Events that were acknowledged.
+    pub events: usize,
+    /// From the first request to the last answer.
+    pub took: Duration,
+    /// Of each call, in microseconds.
+    pub latencies: Histogram<u64>,
+}
+
+impl Measured {
+    /// Acknowledged events per second.
+    #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^52 events")]
+    pub fn per_second(&self) -> f64 {
+        self.events as f64 / self.took.as_secs_f64()
+    }
+
+    /// The latency that this share of the calls did not exceed, in milliseconds.
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
+        Duration::from_micros(self.latencies.value_at_quantile(quantile)).as_secs_f64() * 1e3
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, SLOWEST, 3).expect("valid bounds")
+}
+
+fn record(latencies: &mut Histogram<u64>, took: Duration) {
+    latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(SLOWEST));
+}
+
+fn require_receipt(outcome: &Outcome) -> anyhow::Result<()> {
+    match &outcome.result {
+        Some(Receipt(_)) => Ok(()),
+        other => anyhow::bail!("an event was refused: {other:?}"),
+    }
+}
+
+/// `AppendBatch`, each batch a call, `callers` at a time on connections of their own.
+pub async fn batches(server: &Server, batches: Vec<Vec<Event>>, callers: usize) -> anyhow::Result<Measured> {
+    let events = batches.iter().map(Vec::len).sum();
+    let queue = Arc::new(std::sync::Mutex::new(batches));
+    let mut tasks = JoinSet::new();
+    let mut clients = Vec::new();
+    for _ in 0..callers {
+        clients.push(server.client().await?);
+    }
+    let started = Instant::now();
+    for mut client in clients {
+        let queue = queue.clone();
+        tasks.spawn(async move {
+            let mut latencies = histogram();
+            loop {
+                let next = queue.lock().expect("nobody panics with it").pop();
+                let Some(events) = next else { return anyhow::Ok(latencies) };
+                let asked = Instant::now();
+                let response = client.append_batch(AppendBatchRequest { events }).await?;
+                record(&mut latencies, asked.elapsed());
+                response.get_ref().outcomes.iter().try_for_each(require_receipt)?;
+            }
+        });
+    }
+    finish(tasks, events, started).await
+}
+
+/// `AppendStream`: `streams` streams at once, each with its share of the events. No latencies: events overlap.
+pub async fn streams(server: &Server, batches: Vec<Vec<Event>>, streams: usize) -> anyhow::Result<Measured> {
+    let events: Vec<Event> = batches.into_iter().flatten().collect();
+    let count = events.len();
+    let mut shares: Vec<Vec<Event>> = vec![Vec::with_capacity(count / streams + 1); streams];
+    for (index, event) in events.into_iter().enumerate() {
+        shares[index % streams].push(event);
+    }
+    let mut tasks = JoinSet::new();
+    let started = Instant::now();
+    for share in shares {
+        let mut client = server.client().await?;
+        tasks.spawn(async move {
+            let mut open = share.len();
+            let requests = share.into_iter().map(|event| AppendStreamRequest { event: Some(event) });
+            let mut outcomes = client.append_stream(futures::stream::iter(requests)).await?.into_inner();
+            while let Some(response) = outcomes.next().await {
+                require_receipt(&response?.outcome.context("an outcome")?)?;
+                open -= 1;
+            }
+            anyhow::ensure!(open == 0, "{open} events of a stream were not answered");
+            Ok(histogram())
+        });
+    }
+    finish(tasks, count, started).await
+}
+
+/// `Append`: `callers` at once, each one event after the other, for `time`.
+pub async fn single(server: &Server, callers: usize, time: Duration) -> anyhow::Result<Measured> {
+    let mut clients: Vec<IngestServiceClient<Channel>> = Vec::new();
+    for _ in 0..callers.div_ceil(CALLERS_PER_CONNECTION) {
+        clients.push(server.client().await?);
+    }
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        let mut client = clients[caller % clients.len()].clone();
+        let acknowledged = acknowledged.clone();
+        tasks.spawn(async move {
+            let mut latencies = histogram();
+            let mut number = caller;
+            while started.elapsed() < time {
+                let event = Some(workload::reading(number));
+                let asked = Instant::now();
+                client.append(AppendRequest { event }).await?;
+                record(&mut latencies, asked.elapsed());
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+                number += callers;
+            }
+            Ok(latencies)
+        });
+    }
+    let measured = finish(tasks, 0, started).await?;
+    Ok(Measured { events: acknowledged.load(Ordering::Relaxed), ..measured })
+}
+
+async fn finish(
+    mut tasks: JoinSet<anyhow::Result<Histogram<u64>>>,
+    events: usize,
+    started: Instant,
+) -> anyhow::Result<Measured> {
+    let mut latencies = histogram();
+    while let Some(task) = tasks.join_next().await {
+        latencies.add(task??)?;
+    }
+    Ok(Measured { events, took: started.elapsed(), latencies })
+}

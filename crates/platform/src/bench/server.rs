@@ -1,0 +1,93 @@
+//! The server under load: `cornjacket serve`, from this binary.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::{Instant, timeout};
+use tonic::transport::{Channel, Endpoint};
+
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A running server. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    ingest: String,
+    /// From the start of the process until it listened everywhere.
+    pub startup: Duration,
+}
+
+impl Server {
+    /// Starts the roles on the store, each on a free port.
+    pub async fn start(store_url: &str, roles: &str) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve", "--roles", roles]);
+        command.env("CORNJACKET__STORE__URL", store_url);
+        for door in ["INGEST", "QUERY", "OPS"] {
+            command.env(format!("CORNJACKET__{door}__LISTEN"), "127.0.0.1:0");
+        }
+        command.env("CORNJACKET__LOG__FORMAT", "json").env("CORNJACKET__LOG__LEVEL", "info");
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().context("starting the server under load")?;
+        let mut log = BufReader::new(child.stderr.take().context("its log is piped")?);
+        let ingest =
+            timeout(START_DEADLINE, address(&mut log)).await.context("the server does not start")??;
+        let startup = started.elapsed();
+        // Read on, or the server would wait for room in the pipe.
+        tokio::spawn(async move {
+            let mut lines = log.lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                eprintln!("{line}");
+            }
+        });
+        Ok(Self { child, ingest, startup })
+    }
+
+    /// A client with a connection of its own.
+    pub async fn client(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.ingest))?.tcp_nodelay(true);
+        Ok(IngestServiceClient::new(endpoint.connect().await?).max_decoding_message_size(usize::MAX))
+    }
+
+    /// Resident memory in MiB.
+    pub fn memory_mib(&self) -> anyhow::Result<f64> {
+        let id = self.child.id().context("the server has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        Ok(line.context("no VmRSS")?.trim().parse::<f64>()? / 1024.0)
+    }
+
+    /// Stops it in order.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let id = self.child.id().context("the server has ended")?;
+        Command::new("kill").arg(id.to_string()).status().await?;
+        timeout(STOP_DEADLINE, self.child.wait()).await.context("the server does not stop")??;
+        Ok(())
+    }
+}
+
+/// Reads the log until it says that every door is open: that of `ops` is the last.
+async fn address(log: &mut BufReader<ChildStderr>) -> anyhow::Result<String> {
+    let (mut line, mut ingest) = (String::new(), String::new());
+    while log.read_line(&mut line).await? > 0 {
+        let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        if entry["message"] == "listening" {
+            let address = entry["address"].as_str().unwrap_or_default();
+            match entry["role"].as_str() {
+                Some("ingest") => address.clone_into(&mut ingest),
+                Some("ops") => return Ok(ingest),
+                _ => {}
+            }
+        } else {
+            eprint!("{line}");
+        }
+        line.clear();
+    }
+    anyhow::bail!("the server ended at its start")
+}

@@ -1,0 +1,89 @@
+//! One trace from the caller through log, relay and Kafka to the projection, as an OpenTelemetry collector gets it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cornjacket_proto::ingest::AppendRequest;
+use cornjacket_testkit::wait;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use super::cornjacket::stop;
+use super::events::reading;
+use super::full_stack::FullStack;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Every span that was exported.
+#[derive(Clone, Debug, Default)]
+struct Collector(Arc<Mutex<Vec<Span>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let exported = request.into_inner().resource_spans.into_iter().flat_map(|spans| spans.scope_spans);
+        let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spans.extend(exported.flat_map(|spans| spans.spans));
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+impl Collector {
+    /// The names of the spans that are in the trace, or linked to a span in it.
+    fn names(&self) -> BTreeSet<String> {
+        let spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_trace = |id: &[u8]| hex(id) == TRACE;
+        let joined =
+            |span: &&Span| in_trace(&span.trace_id) || span.links.iter().any(|link| in_trace(&link.trace_id));
+        spans.iter().filter(joined).map(|span| span.name.clone()).collect()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_caller_to_the_state() -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let collector = Collector::default();
+    let server = tonic::transport::Server::builder()
+        .add_service(TraceServiceServer::new(collector.clone()))
+        .serve_with_incoming(TcpIncoming::from(listener));
+    let server = tokio::spawn(server);
+
+    let full_stack = FullStack::shared().await?;
+    let cornjacket = full_stack.cornjacket(&[])?;
+    let cornjacket =
+        cornjacket.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let process = cornjacket.start().await?;
+    let mut request = Request::new(AppendRequest { event: Some(reading("pump", "traced", 1.0)) });
+    request.metadata_mut().insert("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01").parse()?);
+    cornjacket.ingest().await?.append(request).await?;
+
+    let expected = [
+        "cornjacket.ingest.v1.IngestService/Append",
+        "append to the log",
+        "send events",
+        "process sensor-events",
+    ];
+    let complete = async || expected.iter().all(|name| collector.names().contains(*name));
+    let waited = wait::until(DEADLINE, "the trace is complete", complete).await;
+    anyhow::ensure!(waited.is_ok(), "only {:?} are in the trace", collector.names());
+    stop(process).await?;
+    server.abort();
+    Ok(())
+}
