@@ -15,6 +15,14 @@ pub mod wire;
 
 /// `cornjacket.*`: events and services.
 pub mod cornjacket {
+    /// Operating a running system.
+    pub mod admin {
+        /// Version 1 of the admin service.
+        #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+        pub mod v1 {
+            tonic::include_proto!("cornjacket.admin.v1");
+        }
+    }
     /// The events.
     pub mod events {
         /// Version 1 of the events.
@@ -55,7 +63,7 @@ pub mod google {
     }
 }
 
-pub use cornjacket::{events::v1 as events, ingest::v1 as ingest, query::v1 as query};
+pub use cornjacket::{admin::v1 as admin, events::v1 as events, ingest::v1 as ingest, query::v1 as query};
 
 /// The encoded `FileDescriptorSet` of everything in `proto/`, with comments and `google.api.http` options.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

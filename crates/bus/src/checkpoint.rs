@@ -1,8 +1,11 @@
-//! The transaction in which an effect and its offset become one.
+//! The transaction in which an effect and its offset become one, and what is kept beside it.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use crate::TopicPartition;
+use crate::{Record, TopicPartition};
 
 /// How far a consumer has come in one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,85 @@ pub trait Checkpoint: Send + Sync + 'static {
 
     /// Makes effect and progress durable together.
     async fn commit(&self, transaction: Self::Tx) -> Result<(), CheckpointError>;
+
+    /// The keys that are parked in a partition.
+    async fn parked(&self, consumer: &str, at: TopicPartition) -> Result<BTreeSet<Bytes>, CheckpointError>;
+
+    /// Keeps what cannot be handled, and what waits behind it; their keys are parked from now on.
+    async fn park(
+        &self,
+        transaction: &mut Self::Tx,
+        consumer: &str,
+        letters: &[Letter],
+    ) -> Result<(), CheckpointError>;
+
+    /// The oldest letters of a key that an operator wants redriven, when there is one in the partition.
+    async fn to_redrive(
+        &self,
+        consumer: &str,
+        at: TopicPartition,
+    ) -> Result<Option<ParkedQueue>, CheckpointError>;
+
+    /// Keeps what became of letters. True when none is left: the key is free again.
+    async fn settle(
+        &self,
+        transaction: &mut Self::Tx,
+        consumer: &str,
+        at: TopicPartition,
+        settled: &Settled,
+    ) -> Result<bool, CheckpointError>;
+
+    /// Tells operators how the consumer is doing in its partitions, and hears what they want.
+    async fn report(&self, consumer: &str, reports: &[Report]) -> Result<Orders, CheckpointError>;
+}
+
+/// A record that is not handled now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The record.
+    pub record: Record,
+    /// Why it cannot be handled; nothing when it only waits behind one that cannot.
+    pub error: Option<String>,
+}
+
+/// What waits behind one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedQueue {
+    /// The key.
+    pub key: Bytes,
+    /// The oldest records, in order, each with whether an operator gave it up.
+    pub records: Vec<(Record, bool)>,
+}
+
+/// What became of the oldest letters of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The key.
+    pub key: Bytes,
+    /// Letters below this offset are handled, or given up.
+    pub below: u64,
+    /// The first that could not be handled, by its offset, and why.
+    pub failed: Option<(u64, String)>,
+}
+
+/// How a consumer is doing in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The name of its state.
+    pub state: &'static str,
+    /// Why, for an operator.
+    pub reason: String,
+}
+
+/// What operators want of a consumer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// It is to stop consuming until it is told to go on.
+    pub paused: bool,
+    /// Partitions in which a key is to be redriven.
+    pub redrive: Vec<TopicPartition>,
 }
 
 /// Why progress was not made.

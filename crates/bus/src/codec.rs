@@ -64,8 +64,8 @@ pub struct Record {
     pub at: TopicPartition,
     /// Its offset there.
     pub offset: u64,
-    /// The key, when it is text.
-    pub key: Option<String>,
+    /// The key: the subject, for records of ours.
+    pub key: Bytes,
     /// The value.
     pub value: Bytes,
     /// What the headers say.
@@ -232,7 +232,7 @@ mod tests {
             envelope.read(name, value.as_bytes());
         }
         let at = TopicPartition { topic: Topic::SensorEvents, partition: 0 };
-        Record { at, offset: 7, key: None, value: outgoing.value.clone(), envelope }
+        Record { at, offset: 7, key: Bytes::new(), value: outgoing.value.clone(), envelope }
     }
 
     #[test]

@@ -3,29 +3,38 @@
 //! The bus hands a [`Consumer`] records, one partition at a time. The consumer leaves out what it has had before,
 //! decodes the rest, and hands it to its [`Handler`] inside a transaction of its [`Checkpoint`] that begins by moving
 //! the offset. What can go wrong has three outcomes, chosen by whoever raises it: done; an outage, which is waited for
-//! with nothing skipped; and poison, at which the partition stops where everybody can see it, while others go on.
+//! with nothing skipped; and poison, which parks its key: the record and what follows it in its key are kept as dead
+//! letters in the same transaction, while other keys flow. Once a second the consumer tells operators how it is doing
+//! and hears what they want: a pause, or a key to be tried again.
 
 mod batch;
+mod health;
+mod redrive;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cornjacket_domain::Topic;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::Instrument;
 
-use crate::consumer::batch::{Batch, Poison};
+pub use self::health::State;
+use crate::checkpoint::{Orders, Report};
+use crate::consumer::batch::Batch;
 use crate::{Assignment, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery, Progress, Record};
-use crate::{Subscription, TopicPartition, trace};
+use crate::{TopicPartition, trace};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// A partition that stopped at poison is tried again after this.
-const TRY_POISON_AGAIN: Duration = Duration::from_secs(30);
+/// How often operators are told and heard.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long redriving may keep new records waiting.
+const REDRIVE_SLICE: Duration = Duration::from_millis(200);
 
 /// Any error.
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -49,6 +58,9 @@ pub enum HandlerError {
     /// Something of ours is not available: the same events again, later.
     #[error("{0}")]
     Retry(#[source] AnyError),
+    /// One of the events cannot be stored, and which one is not known.
+    #[error("{0}")]
+    Unfit(#[source] AnyError),
     /// An event can never be handled.
     #[error("position {position}: {source}")]
     Reject {
@@ -57,27 +69,6 @@ pub enum HandlerError {
         /// Why.
         #[source]
         source: AnyError,
-    },
-}
-
-/// How a consumer is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It handles what comes.
-    Running,
-    /// It waits for something to come back.
-    Waiting {
-        /// What went wrong.
-        reason: String,
-    },
-    /// A partition has stopped at an event that cannot be handled.
-    Stuck {
-        /// The partition.
-        at: TopicPartition,
-        /// The record.
-        offset: u64,
-        /// Why.
-        error: String,
     },
 }
 
@@ -91,6 +82,16 @@ pub struct Consumer<C, H> {
     state: watch::Sender<State>,
 }
 
+/// A partition that is the consumer's own.
+#[derive(Debug)]
+struct Owned {
+    progress: Progress,
+    /// Keys whose records wait.
+    parked: BTreeSet<Bytes>,
+}
+
+type Partitions = BTreeMap<TopicPartition, Owned>;
+
 /// Why a subscription is given up; the next one begins from the checkpoint.
 #[derive(Debug, thiserror::Error)]
 enum Interrupted {
@@ -98,8 +99,6 @@ enum Interrupted {
     Bus(#[from] BusError),
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
-    #[error("trying again what could not be handled")]
-    TryPoisonAgain,
 }
 
 /// Why a batch has no effect.
@@ -107,6 +106,7 @@ enum Interrupted {
 enum NoEffect {
     Fenced,
     Outage(String),
+    Unfit(String),
     Rejected { position: u64, error: String },
 }
 
@@ -124,6 +124,7 @@ impl From<HandlerError> for NoEffect {
     fn from(error: HandlerError) -> Self {
         match error {
             HandlerError::Retry(error) => Self::Outage(error.to_string()),
+            HandlerError::Unfit(error) => Self::Unfit(error.to_string()),
             HandlerError::Reject { position, source } => {
                 Self::Rejected { position, error: source.to_string() }
             }
@@ -159,10 +160,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             if began.elapsed() > BACK_OFF.1 {
                 wait = BACK_OFF.0;
             }
-            if !matches!(interrupted, Interrupted::TryPoisonAgain) {
-                tracing::warn!(consumer = self.handler.name(), reason = %interrupted, "consumer begins again");
-                self.state.send_replace(State::Waiting { reason: interrupted.to_string() });
-            }
+            tracing::warn!(consumer = self.handler.name(), reason = %interrupted, "consumer begins again");
+            self.state.send_replace(State::Waiting { reason: interrupted.to_string() });
             sleep(wait).await;
             wait = (wait * 2).min(BACK_OFF.1);
         }
@@ -171,84 +170,161 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     /// One subscription, until something goes wrong.
     async fn consume(&self) -> Result<Infallible, Interrupted> {
         let mut subscription = self.bus.subscribe(self.handler.name(), self.handler.topics()).await?;
-        let mut owned = BTreeMap::new();
-        let mut try_poison_again = None;
+        let mut owned = Partitions::new();
+        let mut reports = interval(REPORT_EVERY);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut paused = false;
+        // What came while paused. One is enough: nothing more is asked for until it is handled.
+        let mut held = None;
         loop {
-            match next(subscription.as_mut(), try_poison_again).await? {
-                Delivery::Assigned(assignment) => owned = self.take_over(assignment).await?,
-                Delivery::Records(at, records) => {
-                    let Some(progress) = owned.get_mut(&at) else { continue };
-                    if let Err(poison) = self.work_off(at, progress, records).await? {
-                        self.stop_at(at, &poison);
-                        owned.remove(&at);
-                        try_poison_again.get_or_insert(Instant::now() + TRY_POISON_AGAIN);
+            if let Some((at, records)) = held.take_if(|_| !paused) {
+                self.work_off(at, &mut owned, records).await?;
+            }
+            tokio::select! {
+                biased;
+                _ = reports.tick() => {
+                    if let Some(orders) = self.report(&owned, paused).await {
+                        paused = orders.paused;
+                        if self.redrive_all(orders, &mut owned).await? {
+                            reports.reset_immediately();
+                        }
+                        self.show(&owned, paused);
                     }
                 }
+                delivery = subscription.next(), if held.is_none() => match delivery? {
+                    Delivery::Assigned(assignment) => owned = self.take_over(assignment).await?,
+                    Delivery::Records(at, records) => held = Some((at, records)),
+                },
             }
         }
     }
 
-    async fn take_over(
-        &self,
-        assignment: Assignment,
-    ) -> Result<BTreeMap<TopicPartition, Progress>, Interrupted> {
-        let mut owned = BTreeMap::new();
+    async fn take_over(&self, assignment: Assignment) -> Result<Partitions, Interrupted> {
+        let mut owned = Partitions::new();
         let mut offsets = Vec::with_capacity(assignment.partitions.len());
         for at in assignment.partitions {
             let progress = self.checkpoint.load(self.handler.name(), at).await?;
+            let parked = self.checkpoint.parked(self.handler.name(), at).await?;
             offsets.push(progress.next_offset);
-            owned.insert(at, progress);
+            owned.insert(at, Owned { progress, parked });
         }
-        self.state.send_replace(State::Running);
+        self.show(&owned, false);
         // Nobody listening means that the assignment is over again; the next one is on its way.
         drop(assignment.begin_at.send(offsets));
         Ok(owned)
     }
 
-    /// Handles the records, however long that takes. `Err` inside: one of them cannot be handled, those before it are.
+    /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.
+    async fn report(&self, owned: &Partitions, paused: bool) -> Option<Orders> {
+        let report = |(at, owned): (&TopicPartition, &Owned)| {
+            let state = state_of(owned.parked.len(), paused);
+            Report { at: *at, state: state.name(), reason: state.reason() }
+        };
+        let reports: Vec<Report> = owned.iter().map(report).collect();
+        match self.checkpoint.report(self.handler.name(), &reports).await {
+            Ok(orders) => Some(orders),
+            Err(error) => {
+                self.state.send_replace(State::Waiting { reason: error.to_string() });
+                None
+            }
+        }
+    }
+
+    /// Tries again what operators want tried, for a while. True when there may be more.
+    async fn redrive_all(&self, orders: Orders, owned: &mut Partitions) -> Result<bool, Interrupted> {
+        let until = Instant::now() + REDRIVE_SLICE;
+        for at in orders.redrive {
+            let Some(owned) = owned.get_mut(&at) else { continue };
+            while self.redrive(at, owned).await? {
+                if Instant::now() > until {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn show(&self, owned: &Partitions, paused: bool) {
+        let keys = owned.values().map(|owned| owned.parked.len()).sum();
+        let state = state_of(keys, paused);
+        self.state.send_if_modified(|known| {
+            let news = *known != state;
+            *known = state;
+            news
+        });
+    }
+
+    /// Handles the records of a partition, however long that takes. Those of one that is no longer ours are left out.
     async fn work_off(
         &self,
         at: TopicPartition,
-        progress: &mut Progress,
+        partitions: &mut Partitions,
         mut records: Vec<Record>,
-    ) -> Result<Result<(), Poison>, Interrupted> {
-        let mut wait = BACK_OFF.0;
+    ) -> Result<(), Interrupted> {
+        let Some(owned) = partitions.get_mut(&at) else { return Ok(()) };
+        let (mut wait, mut most) = (BACK_OFF.0, usize::MAX);
+        let mut waited = false;
         loop {
-            records.retain(|record| record.offset >= progress.next_offset);
-            let mut batch = Batch::new(*progress, &records, self.epoch);
-            let result = self.take_effect(at, *progress, &batch).await;
-            match result {
-                Ok(()) => *progress = batch.to,
+            records.retain(|record| record.offset >= owned.progress.next_offset);
+            if records.is_empty() {
+                break;
+            }
+            let mut batch = Batch::new(owned.progress, &records, self.epoch, &owned.parked, most);
+            match self.work_around_poison(at, owned.progress, &mut batch).await {
+                Ok(()) => {
+                    owned.progress = batch.to;
+                    owned.parked.append(&mut batch.parks);
+                    most = usize::MAX;
+                }
                 Err(NoEffect::Fenced) => return Err(CheckpointError::Fenced.into()),
-                Err(NoEffect::Rejected { position, error }) => {
-                    if !batch.cut_before(position, error) {
-                        return Ok(Err(batch.into_poison()));
-                    }
-                    self.take_effect(at, *progress, &batch).await.map_err(interrupt)?;
-                    *progress = batch.to;
+                // Half of it, and half of that, until the one that cannot be stored is alone.
+                Err(NoEffect::Unfit(_) | NoEffect::Rejected { .. }) => {
+                    most = (batch.events.len() / 2).max(1);
                 }
                 Err(NoEffect::Outage(reason)) => {
+                    waited = true;
                     self.wait_for(reason, &mut wait).await;
                     // Whether a commit that failed took effect is not known until the checkpoint says so.
                     if let Ok(known) = self.checkpoint.load(self.handler.name(), at).await {
-                        *progress = known;
+                        owned.progress = known;
+                        owned.parked = self.checkpoint.parked(self.handler.name(), at).await?;
                     }
-                    continue;
                 }
             }
-            self.state.send_if_modified(|state| {
-                let waited = matches!(state, State::Waiting { .. });
-                if waited {
-                    *state = State::Running;
+        }
+        if waited {
+            self.show(partitions, false);
+        }
+        Ok(())
+    }
+
+    /// Takes effect without what cannot be handled, which is parked.
+    async fn work_around_poison(
+        &self,
+        at: TopicPartition,
+        from: Progress,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), NoEffect> {
+        loop {
+            let (position, error) = match self.take_effect(at, from, batch).await {
+                Err(NoEffect::Rejected { position, error }) if !batch.events.is_empty() => (position, error),
+                Err(NoEffect::Unfit(error)) if batch.events.len() == 1 => {
+                    (batch.events[0].event.position, error)
                 }
-                waited
-            });
-            return Ok(batch.poison.map_or(Ok(()), Err));
+                result => return result,
+            };
+            tracing::error!(consumer = self.handler.name(), partition = %at, position, error, "event parked");
+            batch.reject(position, error);
         }
     }
 
     /// Effect and offset in one transaction; nothing at all when the batch is empty.
-    async fn take_effect(&self, at: TopicPartition, from: Progress, batch: &Batch) -> Result<(), NoEffect> {
+    async fn take_effect(
+        &self,
+        at: TopicPartition,
+        from: Progress,
+        batch: &Batch<'_>,
+    ) -> Result<(), NoEffect> {
         if batch.to == from {
             return Ok(());
         }
@@ -266,15 +342,24 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         self.commit_effect(at, from, batch).instrument(span).await
     }
 
-    async fn commit_effect(&self, at: TopicPartition, from: Progress, batch: &Batch) -> Result<(), NoEffect> {
+    async fn commit_effect(
+        &self,
+        at: TopicPartition,
+        from: Progress,
+        batch: &Batch<'_>,
+    ) -> Result<(), NoEffect> {
         let name = self.handler.name();
         let mut transaction = self.checkpoint.begin(name, at, from, batch.to).await?;
         if !batch.events.is_empty() {
             self.handler.handle(&mut transaction, &batch.events).await?;
         }
+        if !batch.letters.is_empty() {
+            self.checkpoint.park(&mut transaction, name, &batch.letters).await?;
+        }
         self.checkpoint.commit(transaction).await?;
         let labels = [("consumer", name.to_owned())];
         metrics::counter!("cornjacket_consumer_events_total", &labels).increment(batch.events.len() as u64);
+        metrics::counter!("cornjacket_dead_letters_total", &labels).increment(batch.letters.len() as u64);
         Ok(())
     }
 
@@ -284,36 +369,13 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         sleep(*wait).await;
         *wait = (*wait * 2).min(BACK_OFF.1);
     }
-
-    fn stop_at(&self, at: TopicPartition, poison: &Poison) {
-        let Poison { offset, error } = poison;
-        let consumer = self.handler.name();
-        tracing::error!(consumer, partition = %at, offset, error, "stopped at a record that cannot be handled");
-        metrics::counter!("cornjacket_consumer_poison_total", "consumer" => consumer.to_owned()).increment(1);
-        self.state.send_replace(State::Stuck { at, offset: *offset, error: error.clone() });
-    }
 }
 
-/// The next delivery, unless it is time to try poison again.
-async fn next(
-    subscription: &mut dyn Subscription,
-    try_poison_again: Option<Instant>,
-) -> Result<Delivery, Interrupted> {
-    let Some(time) = try_poison_again else { return Ok(subscription.next().await?) };
-    tokio::time::timeout_at(time, subscription.next())
-        .await
-        .map_err(|_| Interrupted::TryPoisonAgain)?
-        .map_err(Interrupted::Bus)
-}
-
-/// The events before a rejected one are tried once on their own; in whatever trouble, all begins from the checkpoint.
-fn interrupt(no_effect: NoEffect) -> Interrupted {
-    match no_effect {
-        NoEffect::Fenced => CheckpointError::Fenced.into(),
-        NoEffect::Outage(reason) => CheckpointError::Outage(reason.into()).into(),
-        NoEffect::Rejected { position, error } => {
-            CheckpointError::Defect(format!("position {position}: {error}").into()).into()
-        }
+const fn state_of(parked_keys: usize, paused: bool) -> State {
+    match (paused, parked_keys) {
+        (true, _) => State::Paused,
+        (false, 0) => State::Running,
+        (false, keys) => State::Parked { keys },
     }
 }
 

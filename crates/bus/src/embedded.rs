@@ -151,7 +151,7 @@ impl LogSubscription {
         Record {
             at,
             offset: event.position,
-            key: Some(event.subject),
+            key: event.subject.into(),
             value: event.encoded,
             envelope: Envelope {
                 position: Some(event.position),

@@ -13,7 +13,7 @@ pub mod kafka;
 pub mod port;
 mod trace;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Progress};
+pub use checkpoint::{Checkpoint, CheckpointError, Letter, Orders, ParkedQueue, Progress, Report, Settled};
 pub use codec::{Delivered, Format, Record, Undecodable};
 pub use consumer::{Consumer, Handler, HandlerError};
 pub use error::BusError;

@@ -1,6 +1,7 @@
 //! The `cornjacket` binary: every role, and the operator's verbs.
 
 mod bench;
+mod checkpoint;
 mod commands;
 mod config;
 mod grpc;

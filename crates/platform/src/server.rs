@@ -13,13 +13,14 @@ use cornjacket_store::Store;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 
+use crate::checkpoint::StoreCheckpoint;
 use crate::config::Settings;
 use crate::grpc::{self, Service};
 use crate::ops::{self, Readiness};
 use crate::retention;
 use crate::roles::Role;
 use crate::shutdown::Shutdown;
-use crate::wiring::{self, StoreCheckpoint};
+use crate::wiring;
 
 /// What a request may have beyond the largest batch: room to say what is wrong with it by name.
 const REQUEST_SLACK: usize = 2;
@@ -140,7 +141,7 @@ impl Process<'_> {
 
     fn start_projectors(&self) {
         for projection in projections::ALL {
-            let checkpoint = StoreCheckpoint(self.store.offsets.clone());
+            let checkpoint = StoreCheckpoint::new(&self.store, self.clock.clone());
             let projector = Projector::new(projection, projections::Parameters::default());
             let consumer = Consumer::new(self.bus.clone(), checkpoint, projector, self.epoch);
             let stop = self.shutdown.stop.clone();

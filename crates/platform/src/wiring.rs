@@ -6,57 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cornjacket_bus::embedded::{EmbeddedBus, LogSource};
 use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
-use cornjacket_bus::{Bus, Checkpoint, CheckpointError, Format, Progress, TopicPartition};
+use cornjacket_bus::{Bus, Format};
 use cornjacket_domain::StoredEvent;
-use cornjacket_store::{ConsumerPartition, EventLog, Offsets, Range, Store, StoreError, Tx};
+use cornjacket_store::{EventLog, Range, Store};
 use tokio::sync::watch;
 
 use crate::config::{BusUrl, RecordFormat, Settings};
-
-/// The bus's checkpoint over the store's offsets.
-#[derive(Clone, Debug)]
-pub struct StoreCheckpoint(pub Arc<dyn Offsets>);
-
-fn partition_of(consumer: &str, at: TopicPartition) -> ConsumerPartition {
-    ConsumerPartition { consumer: consumer.to_owned(), topic: at.topic.name(), partition: at.partition }
-}
-
-const fn to_store(progress: Progress) -> cornjacket_store::Progress {
-    cornjacket_store::Progress { next_offset: progress.next_offset, last_position: progress.last_position }
-}
-
-fn failed(error: StoreError) -> CheckpointError {
-    if error.is_outage() {
-        CheckpointError::Outage(error.into())
-    } else {
-        CheckpointError::Defect(error.into())
-    }
-}
-
-#[async_trait]
-impl Checkpoint for StoreCheckpoint {
-    type Tx = Box<dyn Tx>;
-
-    async fn load(&self, consumer: &str, at: TopicPartition) -> Result<Progress, CheckpointError> {
-        let progress = self.0.load(&partition_of(consumer, at)).await.map_err(failed)?;
-        Ok(Progress { next_offset: progress.next_offset, last_position: progress.last_position })
-    }
-
-    async fn begin(
-        &self,
-        consumer: &str,
-        at: TopicPartition,
-        from: Progress,
-        to: Progress,
-    ) -> Result<Self::Tx, CheckpointError> {
-        let begun = self.0.begin(&partition_of(consumer, at), to_store(from), to_store(to)).await;
-        begun.map_err(failed)?.ok_or(CheckpointError::Fenced)
-    }
-
-    async fn commit(&self, transaction: Self::Tx) -> Result<(), CheckpointError> {
-        transaction.commit().await.map_err(failed)
-    }
-}
 
 /// The log as the embedded bus reads it.
 #[derive(Clone, Debug)]

@@ -87,7 +87,12 @@ impl Projector {
     }
 }
 
-/// A store that fails is never the event's fault.
+/// A store that fails is not the event's fault, unless it says so.
 fn store_failed(error: StoreError) -> HandlerError {
-    HandlerError::Retry(error.into())
+    match error {
+        StoreError::Unfit(_) => HandlerError::Unfit(error.into()),
+        StoreError::Outage(_) | StoreError::Defect(_) | StoreError::Refused(_) => {
+            HandlerError::Retry(error.into())
+        }
+    }
 }

@@ -11,6 +11,9 @@ pub enum StoreError {
     /// The database was asked something wrong or holds something wrong: a defect, which trying again does not mend.
     #[error("the store failed: {0}")]
     Defect(#[source] sqlx::Error),
+    /// The database cannot store what it was given: the data is at fault, not the database.
+    #[error("the store cannot keep this: {0}")]
+    Unfit(#[source] sqlx::Error),
     /// The store's settings or state forbid to start; the text says which and how to mend it.
     #[error("{0}")]
     Refused(String),
@@ -25,7 +28,13 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_outage(&error) { Self::Outage(error) } else { Self::Defect(error) }
+        if is_unfit(&error) {
+            Self::Unfit(error)
+        } else if is_outage(&error) {
+            Self::Outage(error)
+        } else {
+            Self::Defect(error)
+        }
     }
 }
 
@@ -48,6 +57,13 @@ fn is_outage(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => is_database_outage(error.as_ref()),
         _ => false,
     }
+}
+
+/// PostgreSQL's class of data exceptions: a NUL in a text, a number out of range.
+fn is_unfit(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    let postgres = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    postgres.is_some_and(|error| error.code().starts_with("22"))
 }
 
 /// By SQLSTATE class on PostgreSQL (its documentation's appendix A), by primary result code on SQLite.

@@ -3,6 +3,8 @@
 //! Each port is a file here ([`event_log`]) with a file of the same name in `postgres/` and in `sqlite/`. `suite.rs`
 //! holds the laws of every port and runs them on both.
 
+pub mod consumers;
+pub mod dead_letters;
 mod error;
 pub mod event_log;
 mod numbering;
@@ -13,6 +15,10 @@ pub mod read_model;
 pub mod sqlite;
 mod tail;
 
+pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Orders};
+pub use dead_letters::{
+    DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled,
+};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, Head, Range, Select};
 pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};

@@ -5,10 +5,11 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::StoreError;
+use crate::dead_letters::DeadLettersTx;
 use crate::read_model::ReadModelTx;
 
 /// One partition of a topic as one consumer sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConsumerPartition {
     /// The consumer's name.
     pub consumer: String,
@@ -48,7 +49,7 @@ pub trait Offsets: Debug + Send + Sync {
 
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
-pub trait Tx: ReadModelTx {
+pub trait Tx: ReadModelTx + DeadLettersTx {
     /// Makes effect and progress durable together.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

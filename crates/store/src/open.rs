@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use cornjacket_domain::{Clock, Partitions};
 
-use crate::postgres::{PostgresEventLog, PostgresOffsets, PostgresReadModel, PostgresStore, RelayCheckpoint};
-use crate::sqlite::{SqliteEventLog, SqliteOffsets, SqliteReadModel, SqliteStore};
-use crate::{EventLog, Offsets, ReadModel, StoreError};
+use crate::postgres::{
+    PostgresConsumers, PostgresDeadLetters, PostgresEventLog, PostgresOffsets, PostgresReadModel,
+    PostgresStore, RelayCheckpoint,
+};
+use crate::sqlite::{
+    SqliteConsumers, SqliteDeadLetters, SqliteEventLog, SqliteOffsets, SqliteReadModel, SqliteStore,
+};
+use crate::{Consumers, DeadLetters, EventLog, Offsets, ReadModel, StoreError};
 
 /// Every port onto one store.
 #[derive(Clone, Debug)]
@@ -16,6 +21,10 @@ pub struct Store {
     pub log: Arc<dyn EventLog>,
     /// What consumers remember.
     pub offsets: Arc<dyn Offsets>,
+    /// What consumers could not handle.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What consumers say of themselves.
+    pub consumers: Arc<dyn Consumers>,
     /// What projections made.
     pub read_model: Arc<dyn ReadModel>,
     /// What the relay remembers, where there can be one.
@@ -61,6 +70,8 @@ impl Store {
             partitions: store.partitions(wanted).await?,
             log: Arc::new(SqliteEventLog::open(store.clone(), clock).await?),
             offsets: Arc::new(SqliteOffsets::new(store.clone())),
+            dead_letters: Arc::new(SqliteDeadLetters::new(store.clone())),
+            consumers: Arc::new(SqliteConsumers::new(store.clone())),
             read_model: Arc::new(SqliteReadModel::new(store)),
             relay: None,
         })
@@ -72,6 +83,8 @@ impl Store {
             partitions: store.partitions(options.partitions).await?,
             log: Arc::new(PostgresEventLog::open(store.clone(), clock).await?),
             offsets: Arc::new(PostgresOffsets::new(store.clone())),
+            dead_letters: Arc::new(PostgresDeadLetters::new(store.clone())),
+            consumers: Arc::new(PostgresConsumers::new(store.clone())),
             read_model: Arc::new(PostgresReadModel::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store)),
         })

@@ -1,72 +1,98 @@
-//! What of some records is to be handled, and how far that comes.
+//! What of some records is to be handled, what is not, and how far that comes.
 
-use crate::{Delivered, Progress, Record};
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::{Delivered, Letter, Progress, Record};
 
 /// A run of records of one partition.
 #[derive(Debug)]
-pub(super) struct Batch {
-    from: Progress,
+pub(super) struct Batch<'a> {
     /// How far the consumer will have come.
     pub to: Progress,
     /// What is to be handled.
     pub events: Vec<Delivered>,
-    /// What stopped the batch before its end.
-    pub poison: Option<Poison>,
+    /// The records of `events`, in the same order.
+    records: Vec<&'a Record>,
+    /// What cannot be handled, and what waits behind it.
+    pub letters: Vec<Letter>,
+    /// Keys that this batch parks.
+    pub parks: BTreeSet<Bytes>,
 }
 
-/// A record that cannot be handled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Poison {
-    pub offset: u64,
-    pub error: String,
-}
-
-impl Batch {
-    /// The records from `from` on, up to the first that is no event of `epoch`. Repeats and records of a replay move
-    /// the offset and nothing else.
-    pub fn new(from: Progress, records: &[Record], epoch: u32) -> Self {
-        let mut batch = Self { from, to: from, events: Vec::with_capacity(records.len()), poison: None };
+impl<'a> Batch<'a> {
+    /// The records from `from` on, until there are `most` events to handle. Repeats and records of a replay move the
+    /// offset and nothing else. Records of parked keys wait; those that are no event of `epoch` park their keys.
+    pub fn new(
+        from: Progress,
+        records: &'a [Record],
+        epoch: u32,
+        parked: &BTreeSet<Bytes>,
+        most: usize,
+    ) -> Self {
+        let capacity = records.len().min(most);
+        let mut batch = Self {
+            to: from,
+            events: Vec::with_capacity(capacity),
+            records: Vec::with_capacity(capacity),
+            letters: Vec::new(),
+            parks: BTreeSet::new(),
+        };
         for record in records {
-            if let Err(error) = batch.add(record, epoch) {
-                batch.poison = Some(Poison { offset: record.offset, error });
+            if batch.events.len() == most {
                 break;
             }
+            batch.add(record, epoch, parked);
         }
         batch
     }
 
-    fn add(&mut self, record: &Record, epoch: u32) -> Result<(), String> {
-        let next_offset = record.offset + 1;
-        let repeat = record.envelope.position.is_some_and(|position| position <= self.to.last_position);
-        if record.envelope.replay || repeat {
-            self.to.next_offset = next_offset;
-            return Ok(());
-        }
+    fn add(&mut self, record: &'a Record, epoch: u32, parked: &BTreeSet<Bytes>) {
+        self.to.next_offset = record.offset + 1;
         let found = record.envelope.epoch;
-        if found != Some(epoch) {
-            return Err(format!("the record is of epoch {found:?}, the log of {epoch}"));
+        let position = record.envelope.position.filter(|_| found == Some(epoch));
+        let repeat = position.is_some_and(|position| position <= self.to.last_position);
+        if record.envelope.replay || repeat {
+            return;
         }
-        let event = record.decode().map_err(|error| error.to_string())?;
-        self.to = Progress { next_offset, last_position: event.event.position };
-        self.events.push(event);
-        Ok(())
+        // A position of another epoch means nothing, and must not hide ours.
+        self.to.last_position = position.unwrap_or(self.to.last_position);
+        if parked.contains(&record.key) || self.parks.contains(&record.key) {
+            self.letters.push(Letter { record: record.clone(), error: None });
+        } else if found != Some(epoch) {
+            self.park_record(record, format!("the record is of epoch {found:?}, the log of {epoch}"));
+        } else {
+            match record.decode() {
+                Ok(event) => {
+                    self.events.push(event);
+                    self.records.push(record);
+                }
+                Err(error) => self.park_record(record, error.to_string()),
+            }
+        }
     }
 
-    /// Leaves only what is before the event at `position`, which is poison. False when nothing is left.
-    pub fn cut_before(&mut self, position: u64, error: String) -> bool {
-        let at = self.events.iter().position(|event| event.event.position >= position).unwrap_or(0);
-        let offset = self.events.get(at).map_or(self.from.next_offset, |event| event.offset);
-        self.poison = Some(Poison { offset, error });
-        self.events.truncate(at);
-        self.to = self.events.last().map_or(self.from, |last| Progress {
-            next_offset: last.offset + 1,
-            last_position: last.event.position,
-        });
-        !self.events.is_empty()
+    fn park_record(&mut self, record: &Record, error: String) {
+        self.parks.insert(record.key.clone());
+        self.letters.push(Letter { record: record.clone(), error: Some(error) });
     }
 
-    /// What stopped it.
-    pub fn into_poison(self) -> Poison {
-        self.poison.unwrap_or(Poison { offset: self.from.next_offset, error: String::new() })
+    /// Parks the key of the event at `position`, which cannot be handled: it and what follows it in its key wait. The
+    /// first event is meant when none is at that position.
+    pub fn reject(&mut self, position: u64, error: String) {
+        let at = self.events.iter().position(|event| event.event.position == position).unwrap_or(0);
+        let key = self.records[at].key.clone();
+        let mut error = Some(error);
+        let (events, records) = (std::mem::take(&mut self.events), std::mem::take(&mut self.records));
+        for (index, (event, record)) in events.into_iter().zip(records).enumerate() {
+            if index >= at && record.key == key {
+                self.letters.push(Letter { record: record.clone(), error: error.take() });
+            } else {
+                self.events.push(event);
+                self.records.push(record);
+            }
+        }
+        self.parks.insert(key);
     }
 }

@@ -1,190 +1,26 @@
-use std::collections::VecDeque;
-use std::sync::Mutex;
+mod bed;
 
-use cornjacket_domain::Timestamp;
-use cornjacket_proto::events::Event;
-use prost::Message;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use self::bed::*;
 use super::*;
-use crate::codec::Envelope;
-use crate::{Publisher, Subscription};
-
-const DEADLINE: Duration = Duration::from_mins(2);
-const EPOCH: u32 = 1;
-
-fn partition(partition: u16) -> TopicPartition {
-    TopicPartition { topic: Topic::SensorEvents, partition }
-}
-
-/// The record of the event at `position`, at the offset of the same number.
-fn record(at: u16, position: u64) -> Record {
-    let event = Event { id: position.to_string(), ..Event::default() };
-    Record {
-        at: partition(at),
-        offset: position,
-        key: None,
-        value: event.encode_to_vec().into(),
-        envelope: Envelope {
-            position: Some(position),
-            ingest_time: Some(Timestamp::default()),
-            epoch: Some(EPOCH),
-            ..Envelope::default()
-        },
-    }
-}
-
-/// A bus that hands every subscriber the records it was made with, from where the subscriber wants to begin.
-#[derive(Debug)]
-struct ScriptedBus(Vec<Record>);
-
-struct ScriptedSubscription {
-    script: VecDeque<Record>,
-    answer: Option<oneshot::Receiver<Vec<u64>>>,
-    asked: bool,
-}
-
-#[async_trait]
-impl Bus for ScriptedBus {
-    async fn prepare(&self) -> Result<(), BusError> {
-        Ok(())
-    }
-    async fn publisher(&self, _: &str) -> Result<Option<Box<dyn Publisher>>, BusError> {
-        Ok(None)
-    }
-    async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
-        Ok(Box::new(ScriptedSubscription { script: self.0.clone().into(), answer: None, asked: false }))
-    }
-}
-
-#[async_trait]
-impl Subscription for ScriptedSubscription {
-    async fn next(&mut self) -> Result<Delivery, BusError> {
-        if !self.asked {
-            let (begin_at, answer) = oneshot::channel();
-            (self.asked, self.answer) = (true, Some(answer));
-            return Ok(Delivery::Assigned(Assignment {
-                partitions: vec![partition(0), partition(1)],
-                begin_at,
-            }));
-        }
-        if let Some(answer) = self.answer.take() {
-            let begin = answer.await.expect("the consumer answers");
-            self.script.retain(|record| record.offset >= begin[usize::from(record.at.partition)]);
-        }
-        match self.script.pop_front() {
-            Some(record) => Ok(Delivery::Records(record.at, vec![record])),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Progress and effects, and the trouble that the test wants.
-#[derive(Debug, Default)]
-struct Table {
-    progress: BTreeMap<TopicPartition, Progress>,
-    handled: Vec<u64>,
-    outages: usize,
-    /// Commits that go through and are reported as failed.
-    lost_answers: usize,
-    steal: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Shared(Arc<Mutex<Table>>);
-
-struct Tx {
-    at: TopicPartition,
-    to: Progress,
-    handled: Vec<u64>,
-}
-
-impl Shared {
-    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
-        act(&mut self.0.lock().expect("no test panics with it"))
-    }
-}
-
-#[async_trait]
-impl Checkpoint for Shared {
-    type Tx = Tx;
-
-    async fn load(&self, _: &str, at: TopicPartition) -> Result<Progress, CheckpointError> {
-        Ok(self.with(|table| table.progress.get(&at).copied().unwrap_or_default()))
-    }
-
-    async fn begin(
-        &self,
-        _: &str,
-        at: TopicPartition,
-        from: Progress,
-        to: Progress,
-    ) -> Result<Tx, CheckpointError> {
-        self.with(|table| {
-            if std::mem::take(&mut table.steal) {
-                table.progress.insert(at, to);
-            }
-            if table.outages > 0 {
-                table.outages -= 1;
-                return Err(CheckpointError::Outage("down".into()));
-            }
-            if table.progress.get(&at).copied().unwrap_or_default() != from {
-                return Err(CheckpointError::Fenced);
-            }
-            Ok(Tx { at, to, handled: vec![] })
-        })
-    }
-
-    async fn commit(&self, tx: Tx) -> Result<(), CheckpointError> {
-        self.with(|table| {
-            table.progress.insert(tx.at, tx.to);
-            table.handled.extend(tx.handled);
-            if table.lost_answers > 0 {
-                table.lost_answers -= 1;
-                return Err(CheckpointError::Outage("the answer was lost".into()));
-            }
-            Ok(())
-        })
-    }
-}
-
-/// Notes what it is handed; refuses one position.
-struct Noting {
-    refuses: Option<u64>,
-}
-
-#[async_trait]
-impl Handler<Tx> for Noting {
-    fn name(&self) -> &'static str {
-        "noting"
-    }
-    fn topics(&self) -> &[Topic] {
-        &[Topic::SensorEvents]
-    }
-    async fn handle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
-        for event in events {
-            let position = event.event.position;
-            if self.refuses == Some(position) {
-                return Err(HandlerError::Reject { position, source: "poison".into() });
-            }
-            tx.handled.push(position);
-        }
-        Ok(())
-    }
-}
+use crate::Letter;
 
 /// Consumes `records` until `done` says so.
-async fn consume(shared: &Shared, records: Vec<Record>, refuses: Option<u64>, done: impl Fn(&Table) -> bool) {
-    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), Noting { refuses }, EPOCH);
+async fn consume(shared: &Shared, records: Vec<Record>, handler: Noting, done: impl Fn(&Table) -> bool) {
+    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), handler, EPOCH);
     let running = tokio::spawn(consumer.run(std::future::pending()));
+    until(shared, done).await;
+    running.abort();
+}
+
+async fn until(shared: &Shared, done: impl Fn(&Table) -> bool) {
     let finished = async {
         while !shared.with(|table| done(table)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     timeout(DEADLINE, finished).await.expect("it gets there in time");
-    running.abort();
 }
 
 fn handled(shared: &Shared) -> Vec<u64> {
@@ -203,7 +39,7 @@ async fn repeats_and_replays_move_the_offset_and_nothing_else() {
     let mut replay = record(0, 5);
     replay.envelope.replay = true;
     records.push(replay);
-    consume(&shared, records, None, |table| {
+    consume(&shared, records, Noting::default(), |table| {
         table.progress.get(&partition(0)).is_some_and(|p| p.next_offset == 6)
     })
     .await;
@@ -215,7 +51,7 @@ async fn repeats_and_replays_move_the_offset_and_nothing_else() {
 async fn outages_are_waited_for_and_skip_nothing() {
     let shared = Shared::default();
     shared.with(|table| table.outages = 7);
-    consume(&shared, three(), None, |table| table.handled.len() >= 3).await;
+    consume(&shared, three(), Noting::default(), |table| table.handled.len() >= 3).await;
     assert_eq!(handled(&shared), [1, 2, 3]);
 }
 
@@ -223,7 +59,7 @@ async fn outages_are_waited_for_and_skip_nothing() {
 async fn a_commit_whose_answer_was_lost_has_its_effect_once() {
     let shared = Shared::default();
     shared.with(|table| table.lost_answers = 2);
-    consume(&shared, three(), None, |table| table.handled.len() >= 3).await;
+    consume(&shared, three(), Noting::default(), |table| table.handled.len() >= 3).await;
     assert_eq!(handled(&shared), [1, 2, 3]);
 }
 
@@ -231,39 +67,121 @@ async fn a_commit_whose_answer_was_lost_has_its_effect_once() {
 async fn who_is_overtaken_goes_on_from_where_the_other_came() {
     let shared = Shared::default();
     shared.with(|table| table.steal = true);
-    consume(&shared, three(), None, |table| table.handled.contains(&3)).await;
+    consume(&shared, three(), Noting::default(), |table| table.handled.contains(&3)).await;
     assert_eq!(handled(&shared), [2, 3], "the thief had the first");
 }
 
-#[tokio::test(start_paused = true)]
-async fn poison_stops_its_partition_and_no_other() {
-    let shared = Shared::default();
-    let mut records = three();
-    records[1].value = vec![0xff; 3].into();
-    records.extend((10..=12).map(|position| record(1, position)));
-    consume(&shared, records, None, |table| table.handled.contains(&12)).await;
-    assert_eq!(handled(&shared), [1, 10, 11, 12]);
-    assert_eq!(shared.with(|table| table.progress[&partition(0)].next_offset), 2, "nothing is skipped");
+fn keyed(position: u64, key: &'static str) -> Record {
+    Record { key: Bytes::from_static(key.as_bytes()), ..record(0, position) }
+}
+
+fn offsets(shared: &Shared) -> Vec<(u64, bool)> {
+    let letter = |letter: &Letter| (letter.record.offset, letter.error.is_some());
+    shared.with(|table| table.letters.iter().map(letter).collect())
+}
+
+fn all_handled(count: u64) -> impl Fn(&Table) -> bool {
+    move |table| table.progress.get(&partition(0)).is_some_and(|progress| progress.next_offset > count)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_before_a_rejected_event_is_kept() {
-    let records: Vec<_> = (1..=5).map(|position| record(0, position)).collect();
-    let mut batch = Batch::new(Progress::default(), &records, EPOCH);
-    assert!(batch.cut_before(3, "poison".into()));
-    assert_eq!(batch.events.len(), 2);
-    assert_eq!(batch.to, Progress { next_offset: 3, last_position: 2 });
-    assert_eq!(batch.poison, Some(Poison { offset: 3, error: "poison".into() }));
+async fn poison_parks_its_key_and_no_other() {
     let shared = Shared::default();
-    consume(&shared, records, Some(3), |table| table.handled.len() >= 2).await;
-    assert_eq!(handled(&shared), [1, 2]);
+    let mut records: Vec<_> =
+        [(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a")].map(|(position, key)| keyed(position, key)).into();
+    records[0].value = vec![0xff; 3].into();
+    consume(&shared, records, Noting::default(), all_handled(5)).await;
+    assert_eq!(handled(&shared), [2, 4]);
+    assert_eq!(offsets(&shared), [(1, true), (3, false), (5, false)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_epoch_is_poison() {
-    let mut records = three();
-    records[2].envelope.epoch = Some(EPOCH + 1);
-    let batch = Batch::new(Progress::default(), &records, EPOCH);
-    assert_eq!(batch.events.len(), 2);
-    assert_eq!(batch.poison.expect("the third").offset, 3);
+async fn what_is_rejected_is_redriven_in_order_once_it_can_be_handled() {
+    let shared = Shared::default();
+    let records: Vec<_> =
+        [(1, "a"), (2, "a"), (3, "b"), (4, "a")].map(|(position, key)| keyed(position, key)).into();
+    let handler = Noting::refusing(&[2]);
+    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), handler.clone(), EPOCH);
+    let state = consumer.state();
+    let running = tokio::spawn(consumer.run(std::future::pending()));
+    until(&shared, all_handled(4)).await;
+    assert_eq!((handled(&shared), offsets(&shared)), (vec![1, 3], vec![(2, true), (4, false)]));
+
+    shared.with(|table| table.redrive = true);
+    until(&shared, |table| !table.redrive).await;
+    assert_eq!(handled(&shared), [1, 3], "still refused, and asked for once only");
+
+    handler.refuses.lock().expect("no test panics with it").clear();
+    shared.with(|table| table.redrive = true);
+    until(&shared, |table| table.letters.is_empty()).await;
+    assert_eq!(handled(&shared), [1, 3, 2, 4]);
+    let mut state = state;
+    timeout(DEADLINE, state.wait_for(|state| *state == State::Running))
+        .await
+        .expect("in time")
+        .expect("it runs");
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_is_left_out_and_what_waited_flows() {
+    let shared = Shared::default();
+    let handler = Noting::refusing(&[1]);
+    let records = vec![keyed(1, "a"), keyed(2, "a")];
+    shared.with(|table| table.given_up = vec![1]);
+    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), handler, EPOCH);
+    let running = tokio::spawn(consumer.run(std::future::pending()));
+    until(&shared, all_handled(2)).await;
+    shared.with(|table| table.redrive = true);
+    until(&shared, |table| table.letters.is_empty()).await;
+    assert_eq!(handled(&shared), [2]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_stored_is_found_by_halving() {
+    let shared = Shared::default();
+    let records: Vec<_> = (1..=9)
+        .zip(["b", "c", "a"].into_iter().cycle())
+        .map(|(position, key)| keyed(position, key))
+        .collect();
+    let handler = Noting { unfit: vec![4], ..Noting::default() };
+    // All at once, so that there is something to halve.
+    let bus = ScriptedBus(vec![]);
+    let consumer = Consumer::new(Arc::new(bus), shared.clone(), handler, EPOCH);
+    let mut owned =
+        BTreeMap::from([(partition(0), Owned { progress: Progress::default(), parked: BTreeSet::new() })]);
+    consumer.work_off(partition(0), &mut owned, records).await.expect("no outage");
+    assert_eq!(handled(&shared), [1, 2, 3, 5, 6, 8, 9]);
+    assert_eq!(offsets(&shared), [(4, true), (7, false)]);
+    assert_eq!(owned[&partition(0)].parked, BTreeSet::from([Bytes::from_static(b"b")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_consumer_handles_nothing_until_it_may_go_on() {
+    let shared = Shared::default();
+    shared.with(|table| table.paused = true);
+    let consumer = Consumer::new(Arc::new(ScriptedBus(three())), shared.clone(), Noting::default(), EPOCH);
+    let mut state = consumer.state();
+    let running = tokio::spawn(consumer.run(std::future::pending()));
+    timeout(DEADLINE, state.wait_for(|state| *state == State::Paused))
+        .await
+        .expect("in time")
+        .expect("it runs");
+    assert_eq!(handled(&shared), [0; 0]);
+    shared.with(|table| table.paused = false);
+    until(&shared, all_handled(3)).await;
+    assert_eq!(handled(&shared), [1, 2, 3]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_epoch_is_poison_and_its_positions_hide_nothing() {
+    let shared = Shared::default();
+    let mut records = vec![keyed(1, "a"), keyed(2, "b"), keyed(3, "a")];
+    records[1].envelope.epoch = Some(EPOCH + 1);
+    records[1].envelope.position = Some(1_000);
+    consume(&shared, records, Noting::default(), all_handled(3)).await;
+    assert_eq!((handled(&shared), offsets(&shared)), (vec![1, 3], vec![(2, true)]));
+    assert_eq!(shared.with(|table| table.progress[&partition(0)].last_position), 3);
 }

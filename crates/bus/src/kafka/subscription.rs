@@ -213,7 +213,7 @@ fn record(at: TopicPartition, message: &BorrowedMessage<'_>) -> Result<Record, B
     for header in message.headers().into_iter().flat_map(Headers::iter) {
         envelope.read(header.key, header.value.unwrap_or_default());
     }
-    let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).map(str::to_owned);
+    let key = Bytes::copy_from_slice(message.key().unwrap_or_default());
     let value = Bytes::copy_from_slice(message.payload().unwrap_or_default());
     Ok(Record { at, offset, key, value, envelope })
 }

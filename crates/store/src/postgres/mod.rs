@@ -1,5 +1,7 @@
 //! The store on PostgreSQL 15 or later.
 
+mod consumers;
+mod dead_letters;
 mod event_log;
 mod offsets;
 mod read_model;
@@ -14,6 +16,8 @@ use cornjacket_domain::{Partitions, Topic};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
+pub use consumers::PostgresConsumers;
+pub use dead_letters::PostgresDeadLetters;
 pub use event_log::PostgresEventLog;
 pub use offsets::PostgresOffsets;
 pub use read_model::PostgresReadModel;

@@ -3,6 +3,8 @@
 //! What PostgreSQL has as a schema is a file here, so that the log's writer and the writers of what is derived from it
 //! do not wait for each other.
 
+mod consumers;
+mod dead_letters;
 mod event_log;
 mod offsets;
 mod read_model;
@@ -18,6 +20,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+pub use consumers::SqliteConsumers;
+pub use dead_letters::SqliteDeadLetters;
 pub use event_log::SqliteEventLog;
 pub use offsets::SqliteOffsets;
 pub use read_model::SqliteReadModel;

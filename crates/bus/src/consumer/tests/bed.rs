@@ -1,0 +1,246 @@
+//! A bus that hands out what it was made with, a table instead of a store, and a handler that notes what it is handed.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use cornjacket_domain::Timestamp;
+use cornjacket_proto::events::Event;
+use prost::Message;
+use tokio::sync::oneshot;
+
+use super::super::*;
+use crate::codec::Envelope;
+use crate::{Letter, ParkedQueue, Publisher, Settled, Subscription};
+
+pub(super) const DEADLINE: Duration = Duration::from_mins(2);
+pub(super) const EPOCH: u32 = 1;
+
+pub(super) fn partition(partition: u16) -> TopicPartition {
+    TopicPartition { topic: Topic::SensorEvents, partition }
+}
+
+/// The record of the event at `position`, at the offset of the same number.
+pub(super) fn record(at: u16, position: u64) -> Record {
+    let event = Event { id: position.to_string(), ..Event::default() };
+    Record {
+        at: partition(at),
+        offset: position,
+        key: Bytes::from_static(b"a"),
+        value: event.encode_to_vec().into(),
+        envelope: Envelope {
+            position: Some(position),
+            ingest_time: Some(Timestamp::default()),
+            epoch: Some(EPOCH),
+            ..Envelope::default()
+        },
+    }
+}
+
+/// A bus that hands every subscriber the records it was made with, from where the subscriber wants to begin.
+#[derive(Debug)]
+pub(super) struct ScriptedBus(pub(super) Vec<Record>);
+
+pub(super) struct ScriptedSubscription {
+    script: VecDeque<Record>,
+    answer: Option<oneshot::Receiver<Vec<u64>>>,
+    asked: bool,
+}
+
+#[async_trait]
+impl Bus for ScriptedBus {
+    async fn prepare(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+    async fn publisher(&self, _: &str) -> Result<Option<Box<dyn Publisher>>, BusError> {
+        Ok(None)
+    }
+    async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
+        Ok(Box::new(ScriptedSubscription { script: self.0.clone().into(), answer: None, asked: false }))
+    }
+}
+
+#[async_trait]
+impl Subscription for ScriptedSubscription {
+    async fn next(&mut self) -> Result<Delivery, BusError> {
+        if !self.asked {
+            let (begin_at, answer) = oneshot::channel();
+            (self.asked, self.answer) = (true, Some(answer));
+            return Ok(Delivery::Assigned(Assignment {
+                partitions: vec![partition(0), partition(1)],
+                begin_at,
+            }));
+        }
+        if let Some(answer) = self.answer.take() {
+            let begin = answer.await.expect("the consumer answers");
+            self.script.retain(|record| record.offset >= begin[usize::from(record.at.partition)]);
+        }
+        match self.script.pop_front() {
+            Some(record) => Ok(Delivery::Records(record.at, vec![record])),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Progress, effects and letters, and the trouble that the test wants.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) progress: BTreeMap<TopicPartition, Progress>,
+    pub(super) handled: Vec<u64>,
+    pub(super) letters: Vec<Letter>,
+    pub(super) given_up: Vec<u64>,
+    pub(super) redrive: bool,
+    pub(super) paused: bool,
+    pub(super) outages: usize,
+    /// Commits that go through and are reported as failed.
+    pub(super) lost_answers: usize,
+    pub(super) steal: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shared(Arc<Mutex<Table>>);
+
+pub(super) struct Tx {
+    pub(super) at: TopicPartition,
+    pub(super) to: Progress,
+    pub(super) handled: Vec<u64>,
+    pub(super) letters: Vec<Letter>,
+    pub(super) settled: Option<Settled>,
+}
+
+impl Shared {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        act(&mut self.0.lock().expect("no test panics with it"))
+    }
+}
+
+#[async_trait]
+impl Checkpoint for Shared {
+    type Tx = Tx;
+
+    async fn load(&self, _: &str, at: TopicPartition) -> Result<Progress, CheckpointError> {
+        Ok(self.with(|table| table.progress.get(&at).copied().unwrap_or_default()))
+    }
+
+    async fn begin(
+        &self,
+        _: &str,
+        at: TopicPartition,
+        from: Progress,
+        to: Progress,
+    ) -> Result<Tx, CheckpointError> {
+        self.with(|table| {
+            if std::mem::take(&mut table.steal) {
+                table.progress.insert(at, to);
+            }
+            if table.outages > 0 {
+                table.outages -= 1;
+                return Err(CheckpointError::Outage("down".into()));
+            }
+            if table.progress.get(&at).copied().unwrap_or_default() != from {
+                return Err(CheckpointError::Fenced);
+            }
+            Ok(Tx { at, to, handled: vec![], letters: vec![], settled: None })
+        })
+    }
+
+    async fn commit(&self, tx: Tx) -> Result<(), CheckpointError> {
+        self.with(|table| {
+            table.progress.insert(tx.at, tx.to);
+            table.handled.extend(tx.handled);
+            table.letters.extend(tx.letters);
+            if let Some(settled) = tx.settled {
+                table.letters.retain(|letter| {
+                    letter.record.key != settled.key || letter.record.offset >= settled.below
+                });
+                table.redrive &= settled.failed.is_none();
+            }
+            if table.lost_answers > 0 {
+                table.lost_answers -= 1;
+                return Err(CheckpointError::Outage("the answer was lost".into()));
+            }
+            Ok(())
+        })
+    }
+
+    async fn parked(&self, _: &str, at: TopicPartition) -> Result<BTreeSet<Bytes>, CheckpointError> {
+        Ok(self.with(|table| {
+            let here = table.letters.iter().filter(|letter| letter.record.at == at);
+            here.map(|letter| letter.record.key.clone()).collect()
+        }))
+    }
+
+    async fn park(&self, tx: &mut Tx, _: &str, letters: &[Letter]) -> Result<(), CheckpointError> {
+        tx.letters.extend_from_slice(letters);
+        Ok(())
+    }
+
+    async fn to_redrive(&self, _: &str, at: TopicPartition) -> Result<Option<ParkedQueue>, CheckpointError> {
+        Ok(self.with(|table| {
+            let mut here: Vec<_> = table.letters.iter().filter(|letter| letter.record.at == at).collect();
+            here.sort_by_key(|letter| letter.record.offset);
+            let key = here.first().filter(|_| table.redrive)?.record.key.clone();
+            let of_key = here.into_iter().filter(|letter| letter.record.key == key);
+            let given_up = |letter: &Letter| table.given_up.contains(&letter.record.offset);
+            let records = of_key.map(|letter| (letter.record.clone(), given_up(letter)));
+            Some(ParkedQueue { key: key.clone(), records: records.collect() })
+        }))
+    }
+
+    async fn settle(
+        &self,
+        tx: &mut Tx,
+        _: &str,
+        _: TopicPartition,
+        settled: &Settled,
+    ) -> Result<bool, CheckpointError> {
+        tx.settled = Some(settled.clone());
+        Ok(self.with(|table| {
+            let left =
+                |letter: &&Letter| letter.record.key == settled.key && letter.record.offset >= settled.below;
+            !table.letters.iter().any(|letter| left(&letter))
+        }))
+    }
+
+    async fn report(&self, _: &str, reports: &[Report]) -> Result<Orders, CheckpointError> {
+        Ok(self.with(|table| {
+            let redrive = reports.iter().map(|report| report.at).filter(|_| table.redrive).collect();
+            Orders { paused: table.paused, redrive }
+        }))
+    }
+}
+
+/// Notes what it is handed; refuses some positions, and does not say which of some others it could not store.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Noting {
+    pub(super) refuses: Arc<Mutex<Vec<u64>>>,
+    pub(super) unfit: Vec<u64>,
+}
+
+impl Noting {
+    pub(super) fn refusing(positions: &[u64]) -> Self {
+        Self { refuses: Arc::new(Mutex::new(positions.to_vec())), unfit: vec![] }
+    }
+}
+
+#[async_trait]
+impl Handler<Tx> for Noting {
+    fn name(&self) -> &'static str {
+        "noting"
+    }
+    fn topics(&self) -> &[Topic] {
+        &[Topic::SensorEvents]
+    }
+    async fn handle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
+        if events.iter().any(|event| self.unfit.contains(&event.event.position)) {
+            return Err(HandlerError::Unfit("one of them".into()));
+        }
+        for event in events {
+            let position = event.event.position;
+            if self.refuses.lock().expect("no test panics with it").contains(&position) {
+                return Err(HandlerError::Reject { position, source: "poison".into() });
+            }
+            tx.handled.push(position);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! The port onto what consumers say of themselves, and what operators want of them.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use cornjacket_domain::Timestamp;
+
+use crate::StoreError;
+use crate::offsets::{ConsumerPartition, Progress};
+
+/// What a consumer says of a partition that it owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerReport {
+    /// Whose, and where.
+    pub at: ConsumerPartition,
+    /// `running`, `waiting`, `paused`, `parked` or `stuck`.
+    pub state: String,
+    /// Why, for an operator; empty when there is nothing to say.
+    pub reason: String,
+    /// Which process.
+    pub holder: String,
+    /// When it said so.
+    pub reported_at: Timestamp,
+}
+
+/// How a consumer is doing in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerStatus {
+    /// Where it is.
+    pub at: ConsumerPartition,
+    /// How far it has come.
+    pub progress: Progress,
+    /// What it last said; nothing when it never did.
+    pub report: Option<ConsumerReport>,
+    /// Keys that are parked.
+    pub parked_keys: u64,
+    /// Letters that wait.
+    pub dead_letters: u64,
+}
+
+/// What operators want of a consumer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// It is to stop consuming until it is told to go on.
+    pub paused: bool,
+    /// Partitions, as topic and number, in which a key is to be redriven.
+    pub redrive: Vec<(String, u16)>,
+}
+
+/// Consumers as their operators see them.
+#[async_trait]
+pub trait Consumers: Debug + Send + Sync {
+    /// Keeps the reports of one consumer, and returns what is wanted of it.
+    async fn report(&self, consumer: &str, reports: &[ConsumerReport]) -> Result<Orders, StoreError>;
+
+    /// Every partition that any consumer has ever read from, in order.
+    async fn list(&self) -> Result<Vec<ConsumerStatus>, StoreError>;
+
+    /// Pauses a consumer in every process, or lets it go on.
+    async fn set_paused(&self, consumer: &str, paused: bool) -> Result<(), StoreError>;
+}

@@ -1,0 +1,97 @@
+//! What consumers say of themselves, on SQLite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cornjacket_domain::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::dead_letters::partition;
+use crate::StoreError;
+use crate::consumers::{ConsumerReport, ConsumerStatus, Consumers, Orders};
+use crate::offsets::Progress;
+
+const REPORT: &str = "insert into consumer_reports
+        (consumer, topic, partition, state, reason, holder, reported_at)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    on conflict (consumer, topic, partition) do update set state = excluded.state, reason = excluded.reason,
+        holder = excluded.holder, reported_at = excluded.reported_at";
+const PAUSED: &str = "select coalesce(max(paused), false) from consumer_orders where consumer = ?1";
+const REDRIVE: &str = "select distinct topic, partition from parked_keys where consumer = ?1 and redrive";
+const LIST: &str = "select p.consumer, p.topic, p.partition, p.next_offset, p.last_position,
+        r.state, r.reason, r.holder, r.reported_at,
+        (select count(*) from parked_keys k
+            where (k.consumer, k.topic, k.partition) = (p.consumer, p.topic, p.partition)),
+        (select count(*) from dead_letters d
+            where (d.consumer, d.topic, d.partition) = (p.consumer, p.topic, p.partition))
+    from progress p left join consumer_reports r using (consumer, topic, partition)
+    order by p.consumer, p.topic, p.partition";
+const SET_PAUSED: &str = "insert into consumer_orders (consumer, paused) values (?1, ?2)
+    on conflict (consumer) do update set paused = excluded.paused";
+
+/// Consumers of a [`SqliteStore`].
+#[derive(Debug)]
+pub struct SqliteConsumers(Arc<SqliteStore>);
+
+impl SqliteConsumers {
+    /// The consumers of `store`.
+    pub const fn new(store: Arc<SqliteStore>) -> Self {
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl Consumers for SqliteConsumers {
+    async fn report(&self, consumer: &str, reports: &[ConsumerReport]) -> Result<Orders, StoreError> {
+        for report in reports {
+            sqlx::query(REPORT)
+                .bind(&report.at.consumer)
+                .bind(report.at.topic)
+                .bind(report.at.partition)
+                .bind(&report.state)
+                .bind(&report.reason)
+                .bind(&report.holder)
+                .bind(report.reported_at.as_micros())
+                .execute(&self.0.timeseries.writer)
+                .await?;
+        }
+        let paused = sqlx::query_scalar(PAUSED).bind(consumer).fetch_one(&self.0.timeseries.reader).await?;
+        let redrive = sqlx::query_as(REDRIVE).bind(consumer).fetch_all(&self.0.timeseries.reader).await?;
+        Ok(Orders { paused, redrive })
+    }
+
+    async fn list(&self) -> Result<Vec<ConsumerStatus>, StoreError> {
+        let rows = sqlx::query(LIST).fetch_all(&self.0.timeseries.reader).await?;
+        rows.iter().map(status).collect()
+    }
+
+    async fn set_paused(&self, consumer: &str, paused: bool) -> Result<(), StoreError> {
+        sqlx::query(SET_PAUSED).bind(consumer).bind(paused).execute(&self.0.timeseries.writer).await?;
+        Ok(())
+    }
+}
+
+fn status(row: &SqliteRow) -> Result<ConsumerStatus, StoreError> {
+    let at = partition(row)?;
+    let report = row.try_get::<Option<String>, _>(5)?.map(|state| {
+        Ok::<_, sqlx::Error>(ConsumerReport {
+            at: at.clone(),
+            state,
+            reason: row.try_get(6)?,
+            holder: row.try_get(7)?,
+            reported_at: Timestamp::from_micros(row.try_get(8)?),
+        })
+    });
+    Ok(ConsumerStatus {
+        at: at.clone(),
+        progress: Progress {
+            next_offset: row.try_get::<i64, _>(3)?.cast_unsigned(),
+            last_position: row.try_get::<i64, _>(4)?.cast_unsigned(),
+        },
+        report: report.transpose()?,
+        parked_keys: row.try_get::<i64, _>(9)?.cast_unsigned(),
+        dead_letters: row.try_get::<i64, _>(10)?.cast_unsigned(),
+    })
+}
