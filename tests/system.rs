@@ -11,6 +11,7 @@ mod system {
     mod doors;
     mod durability;
     mod outages;
+    mod poison;
     mod refusals;
     mod streams;
     mod takeover;

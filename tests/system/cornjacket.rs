@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use cornjacket_testkit::{Process, Program, ports};
@@ -80,6 +81,10 @@ impl Cornjacket {
 
     pub async fn ingest(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
         Ok(IngestServiceClient::new(channel(self.ingest).await?))
+    }
+
+    pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Channel>> {
+        Ok(AdminServiceClient::new(channel(self.query).await?))
     }
 
     pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {

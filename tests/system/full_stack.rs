@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cornjacket::Cornjacket;
 
-const PARTITIONS: u16 = 4;
+pub const PARTITIONS: u16 = 4;
 /// How long events may take to get through when nothing holds them up.
 const SETTLE: Duration = Duration::from_secs(90);
 
@@ -51,6 +51,11 @@ impl FullStack {
             ("relay.lease_ms", "400"),
         ];
         Cornjacket::new(&[&own, settings].concat())
+    }
+
+    /// The name on Kafka of one of our topics.
+    pub fn topic(&self, topic: &str) -> String {
+        format!("{}{topic}", self.prefix)
     }
 
     /// Waits until all of the log has been published and folded, then checks both against the log.
@@ -137,11 +142,11 @@ impl FullStack {
             };
             let what = format!("the state of {device} has all its events");
             let state = wait::until_some(SETTLE, &what, async || {
-                let state = store.read_model.state(projection.id, device, &fed_by).await.ok()?.0?;
+                let state = store.read_model.state(projection.id, device, &fed_by).await.ok()?.state?;
                 (Some(state.last_position) == last).then_some(state)
             });
-            let folded: serde_json::Value =
-                serde_json::from_str(&projection.fold(None, &happenings, &Parameters::default())?)?;
+            let folded = projection.fold(None, &happenings, &Parameters::default())?.context("a state")?;
+            let folded: serde_json::Value = serde_json::from_str(&folded)?;
             assert_eq!(serde_json::from_str::<serde_json::Value>(&state.await?.json)?, folded, "{device}");
         }
         Ok(())

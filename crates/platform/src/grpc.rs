@@ -1,4 +1,4 @@
-//! A gRPC listener: one service, with health and reflection beside it.
+//! A gRPC listener: services, with health and reflection beside them.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,11 +24,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often health follows readiness.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A service to be served.
+/// Services that share a listener.
 #[derive(Debug)]
 pub struct Service {
-    /// Its full name, as in the contract.
-    pub name: &'static str,
+    /// Their full names, as in the contract.
+    pub names: Vec<&'static str>,
     routes: Routes,
 }
 
@@ -45,7 +45,24 @@ impl Service {
         S::Response: axum::response::IntoResponse,
         S::Future: Send + 'static,
     {
-        Self { name, routes: Routes::new(service) }
+        Self { names: vec![name], routes: Routes::new(service) }
+    }
+
+    /// Another one beside it.
+    #[must_use]
+    pub fn and<S>(mut self, name: &'static str, service: S) -> Self
+    where
+        S: TowerService<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(name);
+        Self { routes: self.routes.add_service(service), ..self }
     }
 }
 
@@ -57,13 +74,13 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let Service { name, routes } = service;
+    let Service { names, routes } = service;
     let routes = routes
         .add_service(health_service)
-        .add_service(reflection(name).build_v1()?)
+        .add_service(reflection(&names).build_v1()?)
         // Older versions of grpcurl know only this one.
-        .add_service(reflection(name).build_v1alpha()?);
-    let follower = tokio::spawn(follow_readiness(health, name, readiness));
+        .add_service(reflection(&names).build_v1alpha()?);
+    let follower = tokio::spawn(follow_readiness(health, names, readiness));
     let served = Server::builder()
         .layer(TraceLayer { spans: telemetry::exports_traces() })
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -78,21 +95,22 @@ pub async fn serve(
     Ok(served?)
 }
 
-fn reflection(name: &'static str) -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
+fn reflection(names: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(cornjacket_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(name)
-        .with_service_name("grpc.health.v1.Health")
+        .with_service_name("grpc.health.v1.Health");
+    names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
 }
 
-async fn follow_readiness(health: HealthReporter, name: &'static str, readiness: Readiness) {
+async fn follow_readiness(health: HealthReporter, names: Vec<&'static str>, readiness: Readiness) {
     let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
     loop {
         ticks.tick().await;
         let status =
             if readiness.check().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        health.set_service_status(name, status).await;
-        health.set_service_status("", status).await;
+        for name in names.iter().copied().chain([""]) {
+            health.set_service_status(name, status).await;
+        }
     }
 }

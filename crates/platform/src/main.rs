@@ -40,6 +40,12 @@ enum Command {
     Dev(commands::dev::Dev),
     /// Run the roles named, all by default, with the stores and buses that the settings name.
     Serve(commands::serve::Serve),
+    /// Show how far consumers have come; pause one.
+    Consumers(commands::consumers::Consumers),
+    /// Show what could not be handled; have it tried again, or give it up.
+    DeadLetters(commands::dead_letters::DeadLetters),
+    /// Show the state of a subject.
+    State(commands::state::State),
     /// Measure.
     Bench(commands::bench::Bench),
     /// Bring the store's schema up to date.
@@ -86,6 +92,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Dev(dev) => dev.run(&mut settings),
         Command::Serve(serve) => serve.run(&settings),
+        Command::Consumers(consumers) => consumers.run(&settings),
+        Command::DeadLetters(dead_letters) => dead_letters.run(&settings),
+        Command::State(state) => state.run(&settings),
         Command::Bench(bench) => bench.run(&settings),
         Command::Migrate => commands::migrate::run(&settings),
         Command::Config => {

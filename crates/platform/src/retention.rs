@@ -17,13 +17,19 @@ pub struct Retention {
     store: Store,
     clock: Arc<dyn Clock>,
     keep: Duration,
+    keep_dead_letters: Duration,
 }
 
 impl Retention {
     /// The retention that the settings name.
     pub fn new(store: &Store, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
-        let keep = Duration::from_hours(24) * settings.retention.log_days;
-        Self { store: store.clone(), clock, keep }
+        let days = |days: u32| Duration::from_hours(24) * days;
+        Self {
+            store: store.clone(),
+            clock,
+            keep: days(settings.retention.log_days),
+            keep_dead_letters: days(settings.retention.dead_letter_days),
+        }
     }
 
     /// Runs until `stop`. An outage is waited for: old days can go an hour later.
@@ -45,6 +51,10 @@ impl Retention {
         let oldest = self.store.log.drop_before(now - 2 * self.keep, u64::MAX).await?;
         if oldest - 1 > read_by_all {
             tracing::error!(oldest, read_by_all, "dropped events that a consumer has not read");
+        }
+        let expired = self.store.dead_letters.expire(now - self.keep_dead_letters).await?;
+        if expired > 0 {
+            tracing::warn!(expired, "gave up dead letters that nobody redrove in time");
         }
         Ok(())
     }

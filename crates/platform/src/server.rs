@@ -8,7 +8,7 @@ use cornjacket_bus::{Bus, Consumer};
 use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_ingest::relay::{self, Relay};
 use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc};
-use cornjacket_query::{Projector, QueryRpc, projections};
+use cornjacket_query::{AdminRpc, Projector, QueryRpc, projections};
 use cornjacket_store::Store;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
@@ -119,8 +119,19 @@ impl Process<'_> {
             read_model: self.store.read_model.clone(),
             epoch: self.epoch,
             default_deadline: Duration::from_millis(self.settings.query.default_deadline_ms),
+            clock: self.clock.clone(),
+            keep: Duration::from_hours(24) * self.settings.retention.state_days,
+            parameters: self.settings.projections.parameters(),
         };
-        self.serve(listener, Service::new("cornjacket.query.v1.QueryService", rpc.server()));
+        let admin = AdminRpc {
+            log: self.store.log.clone(),
+            consumers: self.store.consumers.clone(),
+            dead_letters: self.store.dead_letters.clone(),
+            clock: self.clock.clone(),
+            partitions: self.store.partitions,
+        };
+        let service = Service::new("cornjacket.query.v1.QueryService", rpc.server());
+        self.serve(listener, service.and("cornjacket.admin.v1.AdminService", admin.server()));
         Ok(())
     }
 
@@ -142,7 +153,7 @@ impl Process<'_> {
     fn start_projectors(&self) {
         for projection in projections::ALL {
             let checkpoint = StoreCheckpoint::new(&self.store, self.clock.clone());
-            let projector = Projector::new(projection, projections::Parameters::default());
+            let projector = Projector::new(projection, self.settings.projections.parameters());
             let consumer = Consumer::new(self.bus.clone(), checkpoint, projector, self.epoch);
             let stop = self.shutdown.stop.clone();
             self.shutdown.spawn(projection.id.name, async move {
@@ -154,6 +165,6 @@ impl Process<'_> {
 
     fn serve(&self, listener: TcpListener, service: Service) {
         let stop = self.shutdown.stop.clone();
-        self.shutdown.spawn(service.name, grpc::serve(listener, service, self.readiness.clone(), stop));
+        self.shutdown.spawn(service.names[0], grpc::serve(listener, service, self.readiness.clone(), stop));
     }
 }

@@ -1,11 +1,15 @@
 //! Out: events become state, and state is asked for.
 //!
 //! The [`Projector`] is handed events by the bus's consume loop, folds them with a projection of `projections/`, and
-//! saves the states in the transaction that moves its offset. The methods of `rpc/` read what it saved.
+//! saves the states in the transaction that moves its offset. The methods of `rpc/` read what it saved; those of
+//! `admin/` show operators how consumers are doing, and take their orders.
 
+pub mod admin;
+mod page;
 pub mod projections;
 pub mod projector;
 pub mod rpc;
 
+pub use admin::AdminRpc;
 pub use projector::Projector;
 pub use rpc::QueryRpc;

@@ -46,7 +46,7 @@ impl Handler<Box<dyn Tx>> for Projector {
             loaded.iter().map(|state| (state.subject.as_str(), state)).collect();
         let mut states = Vec::with_capacity(by_subject.len());
         for (subject, happenings) in by_subject {
-            states.push(self.fold(subject, known.remove(subject), &happenings)?);
+            states.extend(self.fold(subject, known.remove(subject), &happenings)?);
         }
         tx.save_states(self.projection.id, &states).await.map_err(store_failed)
     }
@@ -69,21 +69,22 @@ impl Projector {
         subject: &str,
         known: Option<&State>,
         events: &[Happening<'_>],
-    ) -> Result<State, HandlerError> {
+    ) -> Result<Option<State>, HandlerError> {
         let json =
             self.projection.fold(known.map(|state| state.json.as_str()), events, &self.parameters).map_err(
                 |error| HandlerError::Reject { position: events[0].event.position, source: error.into() },
             )?;
+        let Some(json) = json else { return Ok(None) };
         let marks = events.iter().map(Happening::mark);
         let before = known.map(|state| (state.event_time, state.last_position));
         let times = marks.clone().map(|mark| mark.time).chain(before.map(|(time, _)| time));
         let positions = marks.map(|mark| mark.position).chain(before.map(|(_, position)| position));
-        Ok(State {
+        Ok(Some(State {
             subject: subject.to_owned(),
             json,
             last_position: positions.max().unwrap_or_default(),
             event_time: times.max().unwrap_or_default(),
-        })
+        }))
     }
 }
 

@@ -23,7 +23,7 @@ pub use error::StoreError;
 pub use event_log::{Appended, EventLog, Head, Range, Select};
 pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
-pub use read_model::{ProjectionId, ReadModel, ReadModelTx, State};
+pub use read_model::{ProjectionId, ReadModel, ReadModelTx, Reading, State};
 pub use tail::Tail;
 
 #[cfg(test)]

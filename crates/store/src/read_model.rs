@@ -30,17 +30,27 @@ pub struct State {
     pub event_time: Timestamp,
 }
 
+/// A state, and what it includes, in one snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The state, when there is one.
+    pub state: Option<State>,
+    /// The state includes every event of the partition asked about up to here, but for those that are parked.
+    pub included: u64,
+    /// The lowest position of an event of the subject that is parked in the partition; 0 when it is not known.
+    pub parked: Option<u64>,
+}
+
 /// Reading states.
 #[async_trait]
 pub trait ReadModel: Debug + Send + Sync {
-    /// The state of a subject, and how far `fed_by` had come, in one snapshot: the state includes every event of that
-    /// partition up to the position returned.
+    /// The state of a subject, and what of the partition `fed_by` it includes.
     async fn state(
         &self,
         projection: ProjectionId,
         subject: &str,
         fed_by: &ConsumerPartition,
-    ) -> Result<(Option<State>, u64), StoreError>;
+    ) -> Result<Reading, StoreError>;
 }
 
 /// Changing states, within the transaction of an effect.

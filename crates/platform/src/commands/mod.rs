@@ -1,6 +1,11 @@
 //! The verbs of the binary, a file for each.
 
 pub mod bench;
+mod client;
+pub mod consumers;
+pub mod dead_letters;
 pub mod dev;
 pub mod migrate;
 pub mod serve;
+pub mod state;
+mod table;

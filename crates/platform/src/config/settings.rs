@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cornjacket_domain::{Limits, Partitions};
+use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub struct Settings {
     pub relay: Relay,
     pub ingest: Ingest,
     pub query: Query,
+    pub projections: Projections,
     pub ops: Ops,
     pub log: Log,
     pub retention: Retention,
@@ -77,6 +79,19 @@ pub struct Query {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct Projections {
+    pub session_gap_minutes: u64,
+}
+
+impl Projections {
+    /// How states follow from events.
+    pub const fn parameters(&self) -> Parameters {
+        Parameters { session_gap: Duration::from_mins(self.session_gap_minutes) }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ops {
     pub listen: SocketAddr,
 }
@@ -98,8 +113,11 @@ pub enum LogFormat {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "the unit is part of a setting's name")]
 pub struct Retention {
     pub log_days: u32,
+    pub state_days: u32,
+    pub dead_letter_days: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

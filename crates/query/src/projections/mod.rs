@@ -29,7 +29,7 @@ pub fn by_name(name: &str) -> Option<&'static Declared> {
 ///
 /// Events of one topic come in order. Those of different topics come in any order, so a fold that reads two topics
 /// must come to the same state either way: the last event by (effective time, position) wins.
-pub trait Projection: Default + Serialize + DeserializeOwned {
+pub trait Projection: Default + PartialEq + Serialize + DeserializeOwned {
     /// Its name and version: raise the version when old states no longer do.
     const ID: ProjectionId;
     /// The events it reads.
@@ -120,13 +120,15 @@ pub struct Mark {
     pub position: u64,
 }
 
+type FoldJson = fn(Option<&str>, &[Happening<'_>], &Parameters) -> serde_json::Result<Option<String>>;
+
 /// A projection as the registry holds it.
 #[derive(Debug)]
 pub struct Declared {
     /// Name and version.
     pub id: ProjectionId,
     types: &'static [TypePattern],
-    fold_json: fn(Option<&str>, &[Happening<'_>], &Parameters) -> serde_json::Result<String>,
+    fold_json: FoldJson,
     json_at: fn(&str, &Moment) -> serde_json::Result<Option<String>>,
 }
 
@@ -146,13 +148,13 @@ impl Declared {
         self.types.iter().any(|pattern| pattern.matches(event_type))
     }
 
-    /// The state after `events`, given the state before, both as JSON.
+    /// The state after `events`, given the state before, both as JSON. Nothing while no event has left anything in it.
     pub fn fold(
         &self,
         state: Option<&str>,
         events: &[Happening<'_>],
         parameters: &Parameters,
-    ) -> serde_json::Result<String> {
+    ) -> serde_json::Result<Option<String>> {
         (self.fold_json)(state, events, parameters)
     }
 
@@ -166,12 +168,12 @@ fn fold_json<P: Projection>(
     state: Option<&str>,
     events: &[Happening<'_>],
     parameters: &Parameters,
-) -> serde_json::Result<String> {
+) -> serde_json::Result<Option<String>> {
     let mut state = state.map_or_else(|| Ok(P::default()), serde_json::from_str)?;
     for event in events {
         state.fold(event, parameters);
     }
-    serde_json::to_string(&state)
+    (state != P::default()).then(|| serde_json::to_string(&state)).transpose()
 }
 
 fn json_at<P: Projection>(state: &str, moment: &Moment) -> serde_json::Result<Option<String>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cornjacket_domain::{ConsistencyToken, Topic};
 use cornjacket_proto::query::{GetProjectionRequest, GetProjectionResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{ConsumerPartition, State};
+use cornjacket_store::{ConsumerPartition, Reading, State};
 use tokio::time::{Instant, sleep_until};
 use tonic::Request;
 use tonic::metadata::MetadataMap;
@@ -32,10 +32,8 @@ pub(super) async fn get_projection(
         .ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("there is no projection {name:?}")))?;
     let token = read_token(rpc, projection, &consistency_token)?;
     let state = read(rpc, projection, &subject, token, deadline).await?;
-    let state = state.ok_or_else(|| {
-        Failure::new(ErrorKind::NotFound, format!("{name} has no state for subject {subject:?}"))
-    })?;
-    respond(name, state)
+    let none = || Failure::new(ErrorKind::NotFound, format!("{name} has no state for subject {subject:?}"));
+    respond(rpc, projection, state.ok_or_else(none)?)?.ok_or_else(none)
 }
 
 /// The token that has to be waited for, if any.
@@ -69,7 +67,12 @@ async fn read(
     let fed_by = ConsumerPartition { consumer, topic: topic.name(), partition };
     loop {
         let read = rpc.read_model.state(projection.id, subject, &fed_by).await;
-        let (state, included) = read.map_err(|error| store_failed(&error))?;
+        let Reading { state, included, parked } = read.map_err(|error| store_failed(&error))?;
+        if let (Some(token), Some(parked)) = (token, parked)
+            && parked <= token.position
+        {
+            return Err(parked_failure(projection.id.name, subject));
+        }
         let Some(token) = token.filter(|token| token.position > included) else { return Ok(state) };
         let again = Instant::now() + LOOK_AGAIN;
         if again + WAY_BACK > deadline {
@@ -86,18 +89,34 @@ fn behind(projection: &str, included: u64, wanted: u64) -> Failure {
         .with_retry_after(Duration::from_millis(100))
 }
 
-fn respond(projection: String, state: State) -> Result<GetProjectionResponse, Failure> {
-    let json = json::to_struct(&state.json).map_err(|error| {
-        tracing::error!(%error, projection, subject = state.subject, "a stored state does not decode");
+/// The event that the token stands for is not in the state, and waiting does not bring it there.
+fn parked_failure(projection: &str, subject: &str) -> Failure {
+    let message = format!("{projection} could not handle an event of {subject:?}: it waits as a dead letter");
+    Failure::new(ErrorKind::FailedPrecondition, message)
+        .with_reason("PARKED", [("consumer", projection.to_owned()), ("subject", subject.to_owned())])
+}
+
+/// Nothing when all of the state has expired.
+fn respond(
+    rpc: &QueryRpc,
+    projection: &Declared,
+    state: State,
+) -> Result<Option<GetProjectionResponse>, Failure> {
+    let name = projection.id.name;
+    let State { subject, json, last_position, event_time } = state;
+    let corrupt = |error: serde_json::Error| {
+        tracing::error!(%error, projection = name, subject, "a stored state does not decode");
         Failure::new(ErrorKind::Internal, "the stored state does not decode")
-    })?;
-    Ok(GetProjectionResponse {
-        projection,
-        subject: state.subject,
-        state: Some(json),
-        last_position: state.last_position,
-        event_time: Some(state.event_time.to_proto()),
-    })
+    };
+    let Some(seen) = projection.seen_at(&json, &rpc.moment()).map_err(corrupt)? else { return Ok(None) };
+    let state = Some(json::to_struct(&seen).map_err(corrupt)?);
+    Ok(Some(GetProjectionResponse {
+        projection: name.to_owned(),
+        subject,
+        state,
+        last_position,
+        event_time: Some(event_time.to_proto()),
+    }))
 }
 
 /// What the caller's `grpc-timeout` leaves (the gRPC over HTTP/2 protocol: up to eight digits and a unit).

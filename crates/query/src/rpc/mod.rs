@@ -7,7 +7,7 @@ mod json;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::Caller;
+use cornjacket_domain::{Caller, Clock};
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
@@ -16,6 +16,8 @@ use cornjacket_proto::query::{
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{EventLog, ReadModel, StoreError};
 use tonic::{Request, Response, Status};
+
+use crate::projections::{Moment, Parameters};
 
 /// What the methods read from.
 #[derive(Clone, Debug)]
@@ -28,9 +30,21 @@ pub struct QueryRpc {
     pub epoch: u32,
     /// How long a call without a deadline of its own may take.
     pub default_deadline: Duration,
+    /// Tells what has expired.
+    pub clock: Arc<dyn Clock>,
+    /// Values of states that are older have expired.
+    pub keep: Duration,
+    /// As when the states were made.
+    pub parameters: Parameters,
 }
 
 impl QueryRpc {
+    /// The moment at which states are looked at.
+    fn moment(&self) -> Moment {
+        let now = self.clock.now();
+        Moment { now, oldest: now - self.keep, parameters: self.parameters }
+    }
+
     /// The service, ready to be mounted on a server.
     pub fn server(self) -> QueryServiceServer<Self> {
         QueryServiceServer::new(self)
@@ -55,15 +69,15 @@ impl QueryService for QueryRpc {
 }
 
 /// Who calls: put there by the layer that checks tokens; everybody may do everything where there is none.
-fn caller<T>(request: &Request<T>) -> Caller {
+pub(crate) fn caller<T>(request: &Request<T>) -> Caller {
     request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::allow_all)
 }
 
-fn required(field: &str, value: &str) -> Result<(), Failure> {
+pub(crate) fn required(field: &str, value: &str) -> Result<(), Failure> {
     if value.is_empty() { Err(invalid(field, "must not be empty", "REQUIRED")) } else { Ok(()) }
 }
 
-fn invalid(field: &str, description: &str, reason: &str) -> Failure {
+pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
     let violation = FieldViolation {
         field: field.to_owned(),
         description: description.to_owned(),
@@ -73,7 +87,7 @@ fn invalid(field: &str, description: &str, reason: &str) -> Failure {
 }
 
 /// What the caller is told when the store did not answer; the detail goes to the log.
-fn store_failed(error: &StoreError) -> Failure {
+pub(crate) fn store_failed(error: &StoreError) -> Failure {
     tracing::error!(%error, "a query failed");
     if error.is_outage() {
         Failure::new(ErrorKind::Unavailable, "the store is not available")

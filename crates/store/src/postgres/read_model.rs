@@ -11,12 +11,14 @@ use super::event_log::{from_sql, to_sql};
 use super::offsets::PostgresTx;
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
-use crate::read_model::{ProjectionId, ReadModel, ReadModelTx, State};
+use crate::read_model::{ProjectionId, ReadModel, ReadModelTx, Reading, State};
 
 // One statement has one snapshot.
 const STATE: &str = "select s.subject, s.state::text, s.last_position, s.event_time,
         coalesce((select p.last_position from timeseries.progress p
-            where p.consumer = $4 and p.topic = $5 and p.partition = $6), 0)
+            where p.consumer = $4 and p.topic = $5 and p.partition = $6), 0),
+        (select min(coalesce(d.position, 0)) from timeseries.dead_letters d
+            where d.consumer = $4 and d.topic = $5 and d.partition = $6 and d.key = convert_to($3, 'UTF8'))
     from (select) as always left join timeseries.projection_states s
         on s.projection = $1 and s.version = $2 and s.subject = $3";
 // In the order of the key, so that two consumers that share subjects cannot deadlock.
@@ -49,7 +51,7 @@ impl ReadModel for PostgresReadModel {
         projection: ProjectionId,
         subject: &str,
         fed_by: &ConsumerPartition,
-    ) -> Result<(Option<State>, u64), StoreError> {
+    ) -> Result<Reading, StoreError> {
         let row = sqlx::query(STATE)
             .bind(projection.name)
             .bind(i32::from(projection.version))
@@ -61,7 +63,11 @@ impl ReadModel for PostgresReadModel {
             .await?;
         let known: Option<&str> = row.try_get(0)?;
         let state = known.is_some().then(|| state(&row)).transpose()?;
-        Ok((state, row.try_get::<i64, _>(4)?.cast_unsigned()))
+        Ok(Reading {
+            state,
+            included: row.try_get::<i64, _>(4)?.cast_unsigned(),
+            parked: row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned),
+        })
     }
 }
 

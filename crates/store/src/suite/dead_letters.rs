@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::fixtures::{clock, noon};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, DeadLetter, LetterFilter, LetterId, Progress, Settled, Store};
+use crate::{ConsumerPartition, DeadLetter, LetterFilter, LetterId, Progress, ProjectionId, Settled, Store};
 
 laws!(
     letters_are_kept_as_they_were_and_park_their_keys,
@@ -77,6 +77,9 @@ async fn letters_are_kept_as_they_were_and_park_their_keys(backend: Backend) -> 
     assert_eq!(store.dead_letters.get(&id(2)).await?, None);
     assert_eq!(store.dead_letters.parked(&at(0)).await?, ["a"]);
     assert_eq!(store.dead_letters.parked(&at(1)).await?, ["b"]);
+    let projection = ProjectionId { name: "law", version: 1 };
+    assert_eq!(store.read_model.state(projection, "a", &at(0)).await?.parked, Some(10));
+    assert_eq!(store.read_model.state(projection, "b", &at(0)).await?.parked, None);
     let listed = store.consumers.list().await?;
     let counts: Vec<_> = listed.iter().map(|status| (status.parked_keys, status.dead_letters)).collect();
     assert_eq!(counts, [(1, 2), (1, 1)]);

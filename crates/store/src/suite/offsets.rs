@@ -2,7 +2,7 @@
 
 use super::fixtures::{clock, noon};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, Progress, ProjectionId, State, Store};
+use crate::{ConsumerPartition, Progress, ProjectionId, Reading, State, Store};
 
 const PROJECTION: ProjectionId = ProjectionId { name: "law", version: 1 };
 
@@ -44,12 +44,13 @@ async fn an_effect_and_its_offset_are_one(backend: Backend) -> anyhow::Result<()
     assert_eq!(store.offsets.slowest().await?, None);
     assert!(effect(&store, 0, 1, false).await?);
     assert_eq!(store.offsets.load(&at()).await?, progress(0), "dropped: neither");
-    assert_eq!(store.read_model.state(PROJECTION, "pump", &at()).await?, (None, 0));
+    assert_eq!(store.read_model.state(PROJECTION, "pump", &at()).await?, Reading::default());
     assert!(effect(&store, 0, 2, true).await?);
     assert_eq!(store.offsets.load(&at()).await?, progress(2), "committed: both");
     assert_eq!(store.offsets.slowest().await?, Some(20));
-    let (found, included) = store.read_model.state(PROJECTION, "pump", &at()).await?;
-    assert_eq!((found, included), (Some(state("pump", "{\"to\": 2}", 20)), 20));
+    let reading = store.read_model.state(PROJECTION, "pump", &at()).await?;
+    let state = Some(state("pump", "{\"to\": 2}", 20));
+    assert_eq!(reading, Reading { state, included: 20, parked: None });
     Ok(())
 }
 

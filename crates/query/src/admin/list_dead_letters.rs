@@ -1,0 +1,62 @@
+//! `ListDeadLetters`: what could not be handled, page by page.
+
+use bytes::Bytes;
+use cornjacket_proto::admin::{ListDeadLettersRequest, ListDeadLettersResponse};
+use cornjacket_proto::status::Failure;
+use cornjacket_store::{LetterFilter, LetterId};
+
+use super::{AdminRpc, to_proto};
+use crate::page::{self, Cursor};
+use crate::rpc::store_failed;
+
+/// Where a page ended.
+#[derive(Clone, PartialEq, prost::Message)]
+struct After {
+    #[prost(string, tag = "1")]
+    consumer: String,
+    #[prost(string, tag = "2")]
+    topic: String,
+    #[prost(uint32, tag = "3")]
+    partition: u32,
+    #[prost(uint64, tag = "4")]
+    offset: u64,
+}
+
+/// What is empty was not given.
+pub(super) fn filter(consumer: String, topic: String, key: Bytes) -> LetterFilter {
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    LetterFilter {
+        consumer: given(consumer),
+        topic: given(topic),
+        key: Some(key).filter(|key| !key.is_empty()),
+    }
+}
+
+pub(super) async fn list_dead_letters(
+    rpc: &AdminRpc,
+    request: ListDeadLettersRequest,
+) -> Result<ListDeadLettersResponse, Failure> {
+    let ListDeadLettersRequest { consumer, topic, key, page_size, page_token } = request;
+    let size = page::size(page_size)?;
+    let filter = filter(consumer, topic, key);
+    let cursor = Cursor::of(format!("deadLetters {filter:?}"));
+    let after: Option<After> = cursor.read(&page_token)?;
+    let after = after.map(|after| LetterId {
+        consumer: after.consumer,
+        topic: after.topic,
+        partition: u16::try_from(after.partition).unwrap_or(u16::MAX),
+        offset: after.offset,
+    });
+    let letters = rpc.dead_letters.list(&filter, after.as_ref(), size).await;
+    let letters = letters.map_err(|error| store_failed(&error))?;
+    let last = letters.last().filter(|_| letters.len() == size as usize).map(|last| After {
+        consumer: last.at.consumer.clone(),
+        topic: last.at.topic.to_owned(),
+        partition: last.at.partition.into(),
+        offset: last.offset,
+    });
+    Ok(ListDeadLettersResponse {
+        next_page_token: last.map(|last| cursor.write(&last)).unwrap_or_default(),
+        dead_letters: letters.into_iter().map(to_proto).collect(),
+    })
+}

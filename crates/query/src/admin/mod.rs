@@ -1,0 +1,179 @@
+//! `cornjacket.admin.v1.AdminService`, a file for each method.
+
+mod discard_dead_letter;
+mod get_dead_letter;
+mod list_consumers;
+mod list_dead_letters;
+mod pause;
+mod redrive_dead_letters;
+
+use std::sync::Arc;
+
+use cornjacket_domain::{Clock, Event, Limits, Partitions};
+use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
+use cornjacket_proto::admin::{
+    DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
+    GetDeadLetterResponse, ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest,
+    ListDeadLettersResponse, PauseConsumerRequest, PauseConsumerResponse, RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse, ResumeConsumerRequest, ResumeConsumerResponse,
+};
+use cornjacket_proto::events as proto;
+use cornjacket_proto::events::event::Payload;
+use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId};
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use tonic::{Request, Response, Status};
+
+use crate::rpc::{required, store_failed};
+
+/// What the methods work on.
+#[derive(Clone, Debug)]
+pub struct AdminRpc {
+    /// The event log, which keeps what operators did.
+    pub log: Arc<dyn EventLog>,
+    /// Consumers as their operators see them.
+    pub consumers: Arc<dyn Consumers>,
+    /// What consumers could not handle.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// Dates what operators did, and tells how old things are.
+    pub clock: Arc<dyn Clock>,
+    /// Of every topic.
+    pub partitions: Partitions,
+}
+
+/// Something that an operator asked for.
+struct Action<'a> {
+    verb: &'a str,
+    /// What it is done to, such as `consumers/device_state`.
+    resource: String,
+    /// Why, when a reason was given.
+    reason: &'a str,
+}
+
+impl AdminRpc {
+    /// The service, ready to be mounted on a server.
+    pub fn server(self) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(self)
+    }
+
+    /// Stores that an operator asked for something, before it is done: what was done is always there to be found.
+    async fn audit(&self, action: &Action<'_>) -> Result<(), Failure> {
+        let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
+        // Who it is comes with authentication.
+        let fields = [
+            ("caller", "anyone"),
+            ("verb", action.verb),
+            ("resource", &action.resource),
+            ("reason", action.reason),
+        ];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
+        let event = proto::Event {
+            source: "cornjacket/admin".to_owned(),
+            r#type: "system.admin_action".to_owned(),
+            subject: action.resource.clone(),
+            payload: Some(Payload::Struct(Struct { fields })),
+            ..proto::Event::default()
+        };
+        let event = Event::new(event, self.clock.now(), &Limits::default())
+            .map_err(|invalid| invalid.into_failure("resource"))?;
+        self.log.append(&[event]).await.map_err(|error| store_failed(&error))?;
+        tracing::info!(
+            verb = action.verb,
+            resource = action.resource,
+            reason = action.reason,
+            "operator's action"
+        );
+        Ok(())
+    }
+}
+
+/// The letter that a request names.
+fn letter_id(consumer: String, topic: String, partition: u32, offset: u64) -> Result<LetterId, Failure> {
+    required("consumer", &consumer)?;
+    required("topic", &topic)?;
+    let partition = u16::try_from(partition)
+        .map_err(|_| crate::rpc::invalid("partition", "is above 65,535", "OUT_OF_RANGE"))?;
+    Ok(LetterId { consumer, topic, partition, offset })
+}
+
+fn no_such_letter(id: &LetterId) -> Failure {
+    Failure::new(ErrorKind::NotFound, format!("there is no dead letter {}", name(id)))
+}
+
+fn name(id: &LetterId) -> String {
+    format!("{}/{}/{}/{}", id.consumer, id.topic, id.partition, id.offset)
+}
+
+fn to_proto(letter: cornjacket_store::DeadLetter) -> DeadLetter {
+    DeadLetter {
+        consumer: letter.at.consumer,
+        topic: letter.at.topic.to_owned(),
+        partition: letter.at.partition.into(),
+        offset: letter.offset,
+        key: letter.key,
+        position: letter.position.unwrap_or_default(),
+        content_type: letter.format,
+        value: letter.value,
+        error: letter.error.unwrap_or_default(),
+        attempts: letter.attempts,
+        first_time: Some(letter.first_time.to_proto()),
+        last_time: Some(letter.last_time.to_proto()),
+        discarded: letter.discarded.unwrap_or_default(),
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminRpc {
+    async fn list_consumers(
+        &self,
+        _: Request<ListConsumersRequest>,
+    ) -> Result<Response<ListConsumersResponse>, Status> {
+        Ok(Response::new(list_consumers::list_consumers(self).await?))
+    }
+
+    async fn pause_consumer(
+        &self,
+        request: Request<PauseConsumerRequest>,
+    ) -> Result<Response<PauseConsumerResponse>, Status> {
+        pause::set_paused(self, &request.into_inner().consumer, true).await?;
+        Ok(Response::new(PauseConsumerResponse {}))
+    }
+
+    async fn resume_consumer(
+        &self,
+        request: Request<ResumeConsumerRequest>,
+    ) -> Result<Response<ResumeConsumerResponse>, Status> {
+        pause::set_paused(self, &request.into_inner().consumer, false).await?;
+        Ok(Response::new(ResumeConsumerResponse {}))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        Ok(Response::new(list_dead_letters::list_dead_letters(self, request.into_inner()).await?))
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<GetDeadLetterRequest>,
+    ) -> Result<Response<GetDeadLetterResponse>, Status> {
+        Ok(Response::new(get_dead_letter::get_dead_letter(self, request.into_inner()).await?))
+    }
+
+    async fn redrive_dead_letters(
+        &self,
+        request: Request<RedriveDeadLettersRequest>,
+    ) -> Result<Response<RedriveDeadLettersResponse>, Status> {
+        Ok(Response::new(redrive_dead_letters::redrive_dead_letters(self, request.into_inner()).await?))
+    }
+
+    async fn discard_dead_letter(
+        &self,
+        request: Request<DiscardDeadLetterRequest>,
+    ) -> Result<Response<DiscardDeadLetterResponse>, Status> {
+        discard_dead_letter::discard_dead_letter(self, request.into_inner()).await?;
+        Ok(Response::new(DiscardDeadLetterResponse {}))
+    }
+}
