@@ -14,6 +14,7 @@ mod system {
     mod poison;
     mod refusals;
     mod streams;
+    mod tail;
     mod takeover;
     mod traces;
 }

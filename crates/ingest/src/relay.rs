@@ -103,7 +103,7 @@ impl Relay {
         let mut ticks = interval(self.options.commit_interval.min(self.options.lease / 3));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut work = Work {
-            tail: Tail::new(self.log.clone(), claim.position, Select::All),
+            tail: Tail::new(self.log.clone(), claim.position, Select::all()),
             publisher,
             published: claim.position,
         };

@@ -44,6 +44,8 @@ enum Command {
     Consumers(commands::consumers::Consumers),
     /// Show what could not be handled; have it tried again, or give it up.
     DeadLetters(commands::dead_letters::DeadLetters),
+    /// Show what is in the log.
+    Events(commands::events::Events),
     /// Show the state of a subject.
     State(commands::state::State),
     /// Measure.
@@ -94,6 +96,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(serve) => serve.run(&settings),
         Command::Consumers(consumers) => consumers.run(&settings),
         Command::DeadLetters(dead_letters) => dead_letters.run(&settings),
+        Command::Events(events) => events.run(&settings),
         Command::State(state) => state.run(&settings),
         Command::Bench(bench) => bench.run(&settings),
         Command::Migrate => commands::migrate::run(&settings),

@@ -80,6 +80,8 @@ pub struct Range {
     pub until: u64,
     /// Only these events.
     pub select: Select,
+    /// From the last to the first.
+    pub descending: bool,
     /// No more than this many.
     pub limit: u32,
 }
@@ -87,19 +89,45 @@ pub struct Range {
 impl Range {
     /// Every event above a position.
     pub const fn after(after: u64, limit: u32) -> Self {
-        Self { after, until: u64::MAX, select: Select::All, limit }
+        Self { after, until: u64::MAX, select: Select::all(), descending: false, limit }
     }
 }
 
-/// Which events of a range of positions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Select {
+/// Which events of a range of positions: all of them, unless it is said otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Select {
+    /// Only those about this subject.
+    pub subject: Option<String>,
+    /// Only those of this type.
+    pub event_type: Option<String>,
+}
+
+impl Select {
     /// All of them.
-    All,
-    /// Those about one subject.
-    Subject(String),
-    /// Those of one type.
-    Type(String),
+    pub const fn all() -> Self {
+        Self { subject: None, event_type: None }
+    }
+
+    /// The texts that a statement made by [`read_statement`] binds after its first three parameters.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        [self.subject.as_deref(), self.event_type.as_deref()].into_iter().flatten()
+    }
+}
+
+/// The statement that reads a range of `table`. Its parameters begin with `mark`: after, until, limit, and the texts of
+/// the selection.
+pub(crate) fn read_statement(table: &str, mark: char, range: &Range) -> String {
+    let conditions = match (&range.select.subject, &range.select.event_type) {
+        (None, None) => String::new(),
+        (Some(_), None) => format!(" and subject = {mark}4"),
+        (None, Some(_)) => format!(" and type = {mark}4"),
+        (Some(_), Some(_)) => format!(" and subject = {mark}4 and type = {mark}5"),
+    };
+    let order = if range.descending { "desc" } else { "asc" };
+    format!(
+        "select position, ingest_time, type, subject, event from {table}
+        where position > {mark}1 and position <= {mark}2{conditions} order by position {order} limit {mark}3"
+    )
 }
 
 /// The last position stored before `time`, so that the log from `time` on is the positions above it.

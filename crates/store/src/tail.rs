@@ -37,10 +37,15 @@ impl Tail {
             if !events.is_empty() {
                 return Ok(events);
             }
-            if self.head.changed().await.is_err() {
-                // The log is gone from this process: nothing will ever come.
-                std::future::pending::<()>().await;
-            }
+            self.moved().await;
+        }
+    }
+
+    /// Returns when something was stored since the last read. Cancel safe.
+    pub async fn moved(&mut self) {
+        if self.head.changed().await.is_err() {
+            // The log is gone from this process: nothing will ever come.
+            std::future::pending::<()>().await;
         }
     }
 

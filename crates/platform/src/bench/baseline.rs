@@ -6,17 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use cornjacket_domain::{Clock, Event, Limits, Partitions, SystemClock, Timestamp};
+use cornjacket_domain::{Clock, Event, Limits, Partitions, SystemClock};
+use cornjacket_store::postgres::copy;
 use cornjacket_store::{Durability, Store};
 use tokio::process::Command;
 
 use super::scratch::{Database, client, output};
 use super::workload;
-
-/// 2000-01-01 in seconds since 1970: where PostgreSQL's binary times begin.
-const POSTGRES_EPOCH: i64 = 946_684_800;
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 
 /// One event for each transaction, as the log stores it, position and key in ascending order.
 const INSERT: &str = r"\set device random(1000, 1999)
@@ -75,7 +71,9 @@ pub async fn copy(
     let (mut text, mut rows) = (String::new(), 0);
     let now = SystemClock.now();
     for (number, batch) in batches.iter().enumerate() {
-        let (log, ledger) = copy_files(batch, rows + 2, now)?;
+        let events = batch.iter().cloned().map(valid).collect::<anyhow::Result<Vec<_>>>()?;
+        let events: Vec<&Event> = events.iter().collect();
+        let (log, ledger) = copy::rows(&events, rows as u64 + 2, now);
         rows += batch.len();
         text.push_str("begin;\n");
         for (table, columns, bytes) in [
@@ -100,35 +98,6 @@ async fn run_script(url: &str, script: &Path) -> anyhow::Result<Duration> {
     let started = Instant::now();
     output(&mut command).await?;
     Ok(started.elapsed())
-}
-
-/// The rows of log and ledger in PostgreSQL's binary COPY format (its documentation, under COPY).
-fn copy_files(
-    batch: &[cornjacket_proto::events::Event],
-    first: usize,
-    now: Timestamp,
-) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    let (mut log, mut ledger) = (COPY_HEADER.to_vec(), COPY_HEADER.to_vec());
-    let time = (now.as_micros() - POSTGRES_EPOCH * 1_000_000).to_be_bytes();
-    for (position, event) in (first as u64..).zip(batch) {
-        let event = valid(event.clone())?;
-        let position = position.to_be_bytes();
-        let (subject, kind) = (event.subject().as_bytes(), event.event_type().as_bytes());
-        row(&mut log, &[&position, &time, kind, subject, event.encoded()])?;
-        row(&mut ledger, &[event.key().as_bytes(), event.digest().as_bytes(), &position, &time])?;
-    }
-    log.extend_from_slice(COPY_TRAILER);
-    ledger.extend_from_slice(COPY_TRAILER);
-    Ok((log, ledger))
-}
-
-fn row(file: &mut Vec<u8>, fields: &[&[u8]]) -> anyhow::Result<()> {
-    file.extend_from_slice(&i16::try_from(fields.len())?.to_be_bytes());
-    for field in fields {
-        file.extend_from_slice(&i32::try_from(field.len())?.to_be_bytes());
-        file.extend_from_slice(field);
-    }
-    Ok(())
 }
 
 /// Transactions per second of pgbench with that many clients, each inserting one event a transaction.

@@ -23,17 +23,29 @@ pub struct Server {
 
 impl Server {
     async fn connect(&self, settings: &Settings) -> anyhow::Result<Channel> {
+        self.connect_with(settings, |endpoint| endpoint.timeout(CALL_DEADLINE)).await
+    }
+
+    async fn connect_with(
+        &self,
+        settings: &Settings,
+        configure: impl FnOnce(Endpoint) -> Endpoint,
+    ) -> anyhow::Result<Channel> {
         let address = self.server.clone().unwrap_or_else(|| settings.query.listen.to_string());
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .with_context(|| format!("--server {address}"))?
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(CALL_DEADLINE);
-        endpoint.connect().await.with_context(|| format!("nothing answers at {address}"))
+            .connect_timeout(CONNECT_DEADLINE);
+        configure(endpoint).connect().await.with_context(|| format!("nothing answers at {address}"))
     }
 
     /// The admin service.
     pub async fn admin(&self, settings: &Settings) -> anyhow::Result<AdminServiceClient<Channel>> {
         Ok(AdminServiceClient::new(self.connect(settings).await?))
+    }
+
+    /// The query service, for a call that lasts.
+    pub async fn query_stream(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Channel>> {
+        Ok(QueryServiceClient::new(self.connect_with(settings, |endpoint| endpoint).await?))
     }
 
     /// The query service.

@@ -5,6 +5,7 @@ mod client;
 pub mod consumers;
 pub mod dead_letters;
 pub mod dev;
+pub mod events;
 pub mod migrate;
 pub mod serve;
 pub mod state;

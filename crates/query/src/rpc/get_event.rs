@@ -5,7 +5,7 @@ use cornjacket_proto::query::{GetEventRequest, GetEventResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use tonic::Request;
 
-use super::{QueryRpc, caller, required, store_failed};
+use super::{QueryRpc, caller, decode, required, store_failed};
 
 pub(super) async fn get_event(
     rpc: &QueryRpc,
@@ -20,9 +20,6 @@ pub(super) async fn get_event(
         Failure::new(ErrorKind::NotFound, format!("no event {id:?} of source {source:?} is stored"))
     })?;
     caller.authorize_subject(&stored.subject)?;
-    let event = stored.decode().map_err(|error| {
-        tracing::error!(%error, position = stored.position, "a stored event does not decode");
-        Failure::new(ErrorKind::Internal, "the stored event does not decode")
-    })?;
+    let event = decode(&stored)?;
     Ok(GetEventResponse { event: Some(event) })
 }

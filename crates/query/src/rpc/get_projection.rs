@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
-use super::{QueryRpc, caller, invalid, json, required, store_failed};
+use super::{QueryRpc, caller, json, require_epoch, required, store_failed};
 use crate::projections::{self, Declared};
 
 /// How often a call that waits for a token looks again.
@@ -42,14 +42,7 @@ fn read_token(
     projection: &Declared,
     text: &str,
 ) -> Result<Option<ConsistencyToken>, Failure> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let token = ConsistencyToken::decode(text)
-        .map_err(|_| invalid("consistency_token", "is not a token of a receipt", "GRAMMAR"))?;
-    if token.epoch != rpc.epoch {
-        return Err(invalid("consistency_token", "is of another epoch of the log", "OTHER_EPOCH"));
-    }
+    let Some(token) = require_epoch(rpc, text)? else { return Ok(None) };
     // An event of a topic that does not feed the projection will never be in it.
     Ok(projection.topics().contains(&token.topic).then_some(token))
 }

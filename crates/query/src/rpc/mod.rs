@@ -3,18 +3,23 @@
 mod get_event;
 mod get_projection;
 mod json;
+mod list_events;
+mod tail_events;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, Clock};
+use cornjacket_domain::{Caller, Clock, ConsistencyToken, StoredEvent};
+use cornjacket_proto::events::Event;
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
-    GetEventRequest, GetEventResponse, GetProjectionRequest, GetProjectionResponse,
+    GetEventRequest, GetEventResponse, GetProjectionRequest, GetProjectionResponse, ListEventsRequest,
+    ListEventsResponse, TailEventsRequest,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{EventLog, ReadModel, StoreError};
+use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::projections::{Moment, Parameters};
@@ -53,6 +58,22 @@ impl QueryRpc {
 
 #[tonic::async_trait]
 impl QueryService for QueryRpc {
+    type TailEventsStream = BoxStream<'static, tail_events::Item>;
+
+    async fn list_events(
+        &self,
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        Ok(Response::new(list_events::list_events(self, request).await?))
+    }
+
+    async fn tail_events(
+        &self,
+        request: Request<TailEventsRequest>,
+    ) -> Result<Response<Self::TailEventsStream>, Status> {
+        Ok(Response::new(tail_events::tail_events(self, request).await?))
+    }
+
     async fn get_event(
         &self,
         request: Request<GetEventRequest>,
@@ -84,6 +105,27 @@ pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
         reason: reason.to_owned(),
     };
     Failure::new(ErrorKind::Invalid, format!("{field} {description}")).with_violations(vec![violation])
+}
+
+/// A token that the log itself is asked with. The log has every event that it gave a receipt for.
+fn require_epoch(rpc: &QueryRpc, token: &str) -> Result<Option<ConsistencyToken>, Failure> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let token = ConsistencyToken::decode(token)
+        .map_err(|_| invalid("consistency_token", "is not a token of a receipt", "GRAMMAR"))?;
+    if token.epoch == rpc.epoch {
+        Ok(Some(token))
+    } else {
+        Err(invalid("consistency_token", "is of another epoch of the log", "OTHER_EPOCH"))
+    }
+}
+
+fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
+    stored.decode().map_err(|error| {
+        tracing::error!(%error, position = stored.position, "a stored event does not decode");
+        Failure::new(ErrorKind::Internal, "the stored event does not decode")
+    })
 }
 
 /// What the caller is told when the store did not answer; the detail goes to the log.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cornjacket_domain::{Clock, ContentDigest, Event, EventKey, StoredEvent, Timestamp};
 use sqlx::postgres::PgRow;
-use sqlx::{PgExecutor, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::{PostgresStore, wake};
+use super::{PostgresStore, copy, wake};
 use crate::StoreError;
-use crate::event_log::{Appended, EventLog, Head, Range, Select};
+use crate::event_log::{Appended, EventLog, Head, Range, read_statement};
 use crate::numbering::{LedgerRow, Numbering};
 
 const HEAD: &str = "select epoch, position, ingest_time from event_store.head";
@@ -25,13 +25,6 @@ const FIND: &str = "select l.position, l.ingest_time, l.type, l.subject, l.event
     from event_store.ledger k join event_store.log l using (position, ingest_time) where k.key = $1";
 const TIME_AT: &str =
     "select ingest_time from event_store.log where position >= $1 order by position limit 1";
-const READ: &str = "select position, ingest_time, type, subject, event from event_store.log
-    where position > $1 and position <= $2 order by position limit $3";
-const READ_SUBJECT: &str = "select position, ingest_time, type, subject, event from event_store.log
-    where position > $1 and position <= $2 and subject = $4 order by position limit $3";
-const READ_TYPE: &str = "select position, ingest_time, type, subject, event from event_store.log
-    where position > $1 and position <= $2 and type = $4 order by position limit $3";
-
 /// The event log in a [`PostgresStore`].
 #[derive(Debug)]
 pub struct PostgresEventLog {
@@ -59,7 +52,12 @@ impl Drop for PostgresEventLog {
 #[async_trait]
 impl EventLog for PostgresEventLog {
     async fn append(&self, events: &[Event]) -> Result<Vec<Appended>, StoreError> {
-        let answer = call_append(&self.store.writer, &first_of_each(events), self.clock.now()).await?;
+        let (events_once, now) = (first_of_each(events), self.clock.now());
+        let answer = if self.store.copies && events_once.len() >= copy::FROM {
+            copy::append(&self.store.writer, &events_once, now).await?
+        } else {
+            call_append(&self.store.writer, &events_once, now).await?
+        };
         let numbering = Numbering::new(events, answer.head_position, answer.ingest_time, answer.known);
         if !numbering.fresh.is_empty() {
             wake::raise(&self.head, answer.head_position + numbering.fresh.len() as u64);
@@ -72,16 +70,11 @@ impl EventLog for PostgresEventLog {
     }
 
     async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
-        let query = match &range.select {
-            Select::All => sqlx::query(READ),
-            Select::Subject(_) => sqlx::query(READ_SUBJECT),
-            Select::Type(_) => sqlx::query(READ_TYPE),
-        };
-        let mut query =
-            query.bind(signed(range.after)).bind(signed(range.until)).bind(i64::from(range.limit));
-        if let Select::Subject(name) | Select::Type(name) = &range.select {
-            query = query.bind(name);
-        }
+        let statement = read_statement("event_store.log", '$', range);
+        let (after, until) = (signed(range.after), signed(range.until));
+        let query =
+            sqlx::query(AssertSqlSafe(statement)).bind(after).bind(until).bind(i64::from(range.limit));
+        let query = range.select.texts().fold(query, sqlx::query::Query::bind);
         let rows = query.fetch_all(&self.store.reader).await?;
         rows.iter().map(stored_event).collect()
     }
@@ -116,12 +109,14 @@ fn first_of_each(events: &[Event]) -> Vec<&Event> {
     events.iter().filter(|event| seen.insert(event.key())).collect()
 }
 
-/// What `event_store.append` answers.
-struct Answer {
-    head_position: u64,
-    ingest_time: Timestamp,
+/// What appending found.
+pub(super) struct Answer {
+    /// The last position before.
+    pub head_position: u64,
+    /// The time of what is new.
+    pub ingest_time: Timestamp,
     /// The events that were stored before.
-    known: HashMap<EventKey, LedgerRow>,
+    pub known: HashMap<EventKey, LedgerRow>,
 }
 
 async fn call_append(pool: &PgPool, events: &[&Event], now: Timestamp) -> Result<Answer, StoreError> {
@@ -136,10 +131,14 @@ async fn call_append(pool: &PgPool, events: &[&Event], now: Timestamp) -> Result
         .bind(events.iter().map(|event| &event.encoded()[..]).collect::<Vec<_>>())
         .fetch_one(pool)
         .await?;
+    answer(&row)
+}
+
+pub(super) fn answer(row: &PgRow) -> Result<Answer, StoreError> {
     Ok(Answer {
         head_position: row.try_get::<i64, _>(0)?.cast_unsigned(),
         ingest_time: from_sql(row.try_get(1)?),
-        known: known(&row)?,
+        known: known(row)?,
     })
 }
 

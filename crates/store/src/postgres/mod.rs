@@ -1,6 +1,7 @@
 //! The store on PostgreSQL 15 or later.
 
 mod consumers;
+pub mod copy;
 mod dead_letters;
 mod event_log;
 mod offsets;
@@ -62,6 +63,8 @@ pub struct PostgresStore {
     reader: PgPool,
     /// For letting go of old days, which only the tables' owner may.
     owner: PgPool,
+    /// Whether large batches are copied.
+    copies: bool,
 }
 
 impl PostgresStore {
@@ -72,6 +75,7 @@ impl PostgresStore {
         // Asking after every statement whether it is to be logged costs more than it is worth.
         let options =
             PgConnectOptions::from_str(url)?.application_name("cornjacket").disable_statement_logging();
+        let copies = options.get_socket().is_some() || options.get_host().starts_with('/');
         migrate(options.clone()).await?;
         let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
         let options = options.options(SESSION);
@@ -85,7 +89,7 @@ impl PostgresStore {
         let read_only = role(QUERY).options([("default_transaction_read_only", "on")]);
         let reader = pool(8).connect_with(read_only).await?;
         let owner = pool(1).idle_timeout(OWNER_IDLE).connect_lazy_with(options);
-        Ok(Self { writer, effects, reader, owner })
+        Ok(Self { writer, effects, reader, owner, copies })
     }
 
     /// Fixes the number of partitions of every topic when the log is new, and returns it.

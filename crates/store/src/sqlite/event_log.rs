@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::SqliteStore;
 use crate::StoreError;
-use crate::event_log::{Appended, EventLog, Head, Range, Select};
+use crate::event_log::{Appended, EventLog, Head, Range, read_statement};
 use crate::numbering::{LedgerRow, Numbering};
 
 /// Rows of one insert statement, the most first: every batch is cut into these. Fewer calls are faster, and the largest
@@ -26,12 +26,6 @@ const PROBE: &str = "select l.key, l.digest, l.position, l.ingest_time
 const FIND: &str = "select l.position, l.ingest_time, l.type, l.subject, l.event
     from ledger join log l using (position) where key = ?";
 const TIME_AT: &str = "select ingest_time from log where position >= ? order by position limit 1";
-const READ: &str = "select position, ingest_time, type, subject, event from log
-    where position > ? and position <= ? order by position limit ?";
-const READ_SUBJECT: &str = "select position, ingest_time, type, subject, event from log
-    where position > ? and position <= ? and subject = ? order by position limit ?";
-const READ_TYPE: &str = "select position, ingest_time, type, subject, event from log
-    where position > ? and position <= ? and type = ? order by position limit ?";
 const DROP_LOG: &str = "delete from log where position <= ?";
 const DROP_LEDGER: &str = "delete from ledger where position <= ?";
 const OLDEST: &str = "select coalesce(min(position), (select position + 1 from head)) from log";
@@ -98,13 +92,11 @@ impl EventLog for SqliteEventLog {
     }
 
     async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+        let statement = read_statement("log", '?', range);
         let (after, until) = (signed(range.after), signed(range.until));
-        let query = match &range.select {
-            Select::All => sqlx::query(READ).bind(after).bind(until),
-            Select::Subject(subject) => sqlx::query(READ_SUBJECT).bind(after).bind(until).bind(subject),
-            Select::Type(event_type) => sqlx::query(READ_TYPE).bind(after).bind(until).bind(event_type),
-        };
-        let rows = query.bind(range.limit).fetch_all(&self.store.events.reader).await?;
+        let query = sqlx::query(AssertSqlSafe(statement)).bind(after).bind(until).bind(range.limit);
+        let query = range.select.texts().fold(query, sqlx::query::Query::bind);
+        let rows = query.fetch_all(&self.store.events.reader).await?;
         rows.iter().map(stored_event).collect()
     }
 

@@ -139,3 +139,24 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(TryLockError::Error(error)) => Err(refused(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_would_not_be_synced_is_refused() {
+        for (synchronous, durable) in [
+            (SqliteSynchronous::Off, false),
+            (SqliteSynchronous::Normal, false),
+            (SqliteSynchronous::Full, true),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("cornjacket.db");
+            let database = Database::open(&path, synchronous, "event_store").await.expect("it opens");
+            let checked = require_durability(&database.writer).await;
+            let refused = matches!(&checked, Err(StoreError::Refused(said)) if said.contains("synchronous"));
+            assert_eq!(refused, !durable, "{checked:?}");
+        }
+    }
+}

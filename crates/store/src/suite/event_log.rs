@@ -90,14 +90,25 @@ async fn ranges_are_read_by_position_subject_and_type(backend: Backend) -> anyho
         let subject = if number % 2 == 0 { "even" } else { "odd" };
         log.append(&[event(&number.to_string(), subject, "x")]).await?;
     }
-    let read = async |after, until, select, limit| {
-        log.read(&Range { after, until, select, limit }).await.map(|events| positions(&events))
+    let read = async |after, until, select: &Select, limit| {
+        let range = Range { after, until, select: select.clone(), descending: false, limit };
+        let ascending = log.read(&range).await.map(|events| positions(&events))?;
+        let back = log.read(&Range { limit: 100, descending: true, ..range.clone() }).await?;
+        let mut all = positions(&log.read(&Range { limit: 100, ..range }).await?);
+        all.reverse();
+        assert_eq!(positions(&back), all, "backwards is the same, backwards");
+        anyhow::Ok(ascending)
     };
-    assert_eq!(read(3, 6, Select::All, 10).await?, [4, 5, 6]);
-    assert_eq!(read(3, 6, Select::All, 2).await?, [4, 5]);
-    assert_eq!(read(0, u64::MAX, Select::Subject("even".into()), 3).await?, [1, 3, 5]);
-    assert_eq!(read(5, u64::MAX, Select::Type("test.odd".into()), 10).await?, [6, 8, 10]);
-    assert_eq!(read(0, 10, Select::Subject("none".into()), 10).await?, [0; 0]);
+    let subject = |name: &str| Select { subject: Some(name.into()), ..Select::all() };
+    let of_type = |name: &str| Select { event_type: Some(name.into()), ..Select::all() };
+    assert_eq!(read(3, 6, &Select::all(), 10).await?, [4, 5, 6]);
+    assert_eq!(read(3, 6, &Select::all(), 2).await?, [4, 5]);
+    assert_eq!(read(0, u64::MAX, &subject("even"), 3).await?, [1, 3, 5]);
+    assert_eq!(read(5, u64::MAX, &of_type("test.odd"), 10).await?, [6, 8, 10]);
+    assert_eq!(read(0, 10, &subject("none"), 10).await?, [0; 0]);
+    let both = |one: &str, other: &str| Select { event_type: of_type(other).event_type, ..subject(one) };
+    assert_eq!(read(5, u64::MAX, &both("odd", "test.odd"), 2).await?, [6, 8]);
+    assert_eq!(read(0, u64::MAX, &both("odd", "test.even"), 2).await?, [0; 0]);
     let second = event("1", "odd", "x");
     assert_eq!(log.find(second.key()).await?.map(|event| event.position), Some(2));
     assert_eq!(log.find(event("none", "a", "x").key()).await?, None);
@@ -122,7 +133,7 @@ async fn times_never_go_back_and_lead_to_positions(backend: Backend) -> anyhow::
 async fn a_tail_is_woken_by_what_is_stored(backend: Backend) -> anyhow::Result<()> {
     let log = backend.open(clock()).await?.log;
     log.append(&events("early", 5)).await?;
-    let mut tail = Tail::new(log.clone(), 2, Select::All);
+    let mut tail = Tail::new(log.clone(), 2, Select::all());
     assert_eq!(positions(&timeout(DEADLINE, tail.next(2)).await??), [3, 4]);
     assert_eq!(positions(&timeout(DEADLINE, tail.next(9)).await??), [5]);
     let waiting = tokio::spawn(async move { tail.next(9).await });

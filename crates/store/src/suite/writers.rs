@@ -73,7 +73,7 @@ async fn disturb(url: String, rounds: usize, hold: Duration) -> anyhow::Result<(
 }
 
 async fn follow(log: Arc<dyn EventLog>, until: u64) -> anyhow::Result<Vec<u64>> {
-    let mut tail = Tail::new(log, 0, Select::All);
+    let mut tail = Tail::new(log, 0, Select::all());
     let mut seen = Vec::new();
     while seen.last() != Some(&until) {
         seen.extend(positions(&timeout(DEADLINE, tail.next(100)).await??));

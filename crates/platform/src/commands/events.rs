@@ -1,0 +1,144 @@
+//! `cornjacket events`: what is in the log.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use cornjacket_proto::events::Event;
+use cornjacket_proto::query::tail_events_response::Message as Told;
+use cornjacket_proto::query::{GetEventRequest, ListEventsRequest, TailEventsRequest};
+use futures::StreamExt;
+use prost::Message;
+
+use super::client::{Server, told};
+use crate::config::Settings;
+use crate::telemetry;
+
+/// Flags of `cornjacket events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    #[command(flatten)]
+    server: Server,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Print events as they are stored, one JSON object a line, until it is stopped.
+    Tail {
+        #[command(flatten)]
+        filter: Filter,
+        /// The first position; without it, the oldest that there is.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
+    /// Print one event as JSON.
+    Get {
+        /// Its source.
+        source: String,
+        /// Its id.
+        id: String,
+    },
+    /// Print events that are stored, one JSON object a line.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// The first position.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// From the newest to the oldest.
+        #[arg(long)]
+        descending: bool,
+        /// At most this many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only about this subject.
+    #[arg(long, default_value = "")]
+    subject: String,
+    /// Only of this type.
+    #[arg(long = "type", default_value = "")]
+    event_type: String,
+}
+
+impl Events {
+    /// Asks and prints.
+    pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        telemetry::block_on(&settings.log, async {
+            match self.verb {
+                Verb::Tail { filter, from } => tail(&self.server, settings, filter, from).await,
+                Verb::Get { source, id } => get(&self.server, settings, source, id).await,
+                Verb::List { filter, from, descending, limit } => {
+                    let Filter { subject, event_type: r#type } = filter;
+                    let request = ListEventsRequest {
+                        subject,
+                        r#type,
+                        from_position: from,
+                        descending,
+                        ..ListEventsRequest::default()
+                    };
+                    list(&self.server, settings, request, limit).await
+                }
+            }
+        })
+    }
+}
+
+async fn tail(
+    server: &Server,
+    settings: &Settings,
+    filter: Filter,
+    from_position: u64,
+) -> anyhow::Result<()> {
+    let Filter { subject, event_type: r#type } = filter;
+    let request = TailEventsRequest { from_position, subject, r#type, ..TailEventsRequest::default() };
+    let mut query = server.query_stream(settings).await?;
+    let mut stream = query.tail_events(request).await.map_err(|status| told(&status))?.into_inner();
+    while let Some(response) = stream.next().await {
+        if let Some(Told::Event(event)) = response.map_err(|status| told(&status))?.message {
+            println!("{}", json(&event)?);
+            std::io::stdout().flush()?;
+        }
+    }
+    Ok(())
+}
+
+async fn get(server: &Server, settings: &Settings, source: String, id: String) -> anyhow::Result<()> {
+    let response = server.query(settings).await?.get_event(GetEventRequest { id, source }).await;
+    let event = response.map_err(|status| told(&status))?.into_inner().event.unwrap_or_default();
+    println!("{}", json(&event)?);
+    Ok(())
+}
+
+async fn list(
+    server: &Server,
+    settings: &Settings,
+    mut request: ListEventsRequest,
+    limit: usize,
+) -> anyhow::Result<()> {
+    let mut query = server.query(settings).await?;
+    let mut left = limit;
+    while left > 0 {
+        request.page_size = i32::try_from(left.min(1_000))?;
+        let page = query.list_events(request.clone()).await.map_err(|status| told(&status))?.into_inner();
+        for event in &page.events {
+            println!("{}", json(event)?);
+        }
+        left -= page.events.len().min(left);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    Ok(())
+}
+
+/// The canonical JSON of an event, on one line.
+fn json(event: &Event) -> anyhow::Result<String> {
+    let dynamic = cornjacket_proto::decode_dynamic::<Event>(&event.encode_to_vec())?;
+    Ok(serde_json::to_string(&dynamic)?)
+}

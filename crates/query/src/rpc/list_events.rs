@@ -1,0 +1,88 @@
+//! `ListEvents`: events by subject, type, position or time, page by page.
+
+use cornjacket_domain::{Caller, Timestamp};
+use cornjacket_proto::query::{ListEventsRequest, ListEventsResponse};
+use cornjacket_proto::status::Failure;
+use cornjacket_store::event_log::position_before;
+use cornjacket_store::{Range, Select};
+use tonic::Request;
+
+use super::{QueryRpc, caller, decode, invalid, require_epoch, store_failed};
+use crate::page::{self, Cursor};
+
+/// Where a page ended: at this position.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct After {
+    #[prost(uint64, tag = "1")]
+    position: u64,
+}
+
+pub(super) async fn list_events(
+    rpc: &QueryRpc,
+    request: Request<ListEventsRequest>,
+) -> Result<ListEventsResponse, Failure> {
+    let caller = caller(&request);
+    let mut request = request.into_inner();
+    require_epoch(rpc, &request.consistency_token)?;
+    let size = page::size(request.page_size)?;
+    let (token, filter) = (std::mem::take(&mut request.page_token), filter_of(&request));
+    let cursor = Cursor::of(filter);
+    let after: Option<After> = cursor.read(&token)?;
+    let range = range(rpc, request, size, after).await?;
+    let stored = rpc.log.read(&range).await.map_err(|error| store_failed(&error))?;
+    let last = stored.last().filter(|_| stored.len() == size as usize);
+    let next_page_token =
+        last.map(|last| cursor.write(&After { position: last.position })).unwrap_or_default();
+    let events = stored.iter().filter(|stored| may_read(&caller, &stored.subject)).map(decode);
+    Ok(ListEventsResponse { events: events.collect::<Result<_, _>>()?, next_page_token })
+}
+
+/// What a page token is good for: all that decides which events are listed, and in which order.
+fn filter_of(request: &ListEventsRequest) -> Vec<u8> {
+    let filter = ListEventsRequest {
+        page_size: 0,
+        page_token: String::new(),
+        consistency_token: String::new(),
+        ..request.clone()
+    };
+    prost::Message::encode_to_vec(&filter)
+}
+
+async fn range(
+    rpc: &QueryRpc,
+    request: ListEventsRequest,
+    limit: u32,
+    after: Option<After>,
+) -> Result<Range, Failure> {
+    let mut low = request.from_position.saturating_sub(1);
+    let mut high = u64::MAX;
+    if let Some(start) = time("start_time", request.start_time.as_ref())? {
+        low = low.max(position_before(rpc.log.as_ref(), start).await.map_err(|error| store_failed(&error))?);
+    }
+    if let Some(end) = time("end_time", request.end_time.as_ref())? {
+        high = position_before(rpc.log.as_ref(), end).await.map_err(|error| store_failed(&error))?;
+    }
+    match after {
+        Some(After { position }) if request.descending => high = high.min(position.saturating_sub(1)),
+        Some(After { position }) => low = low.max(position),
+        None => {}
+    }
+    let select = select(request.subject, request.r#type);
+    Ok(Range { after: low, until: high, select, descending: request.descending, limit })
+}
+
+fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Failure> {
+    let read =
+        |time| Timestamp::from_proto(time).ok_or_else(|| invalid(field, "is out of range", "OUT_OF_RANGE"));
+    time.map(read).transpose()
+}
+
+/// What is empty was not given.
+pub(super) fn select(subject: String, event_type: String) -> Select {
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    Select { subject: given(subject), event_type: given(event_type) }
+}
+
+pub(super) fn may_read(caller: &Caller, subject: &str) -> bool {
+    caller.authorize_subject(subject).is_ok()
+}
