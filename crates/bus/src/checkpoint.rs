@@ -65,7 +65,7 @@ pub trait Checkpoint: Send + Sync + 'static {
         settled: &Settled,
     ) -> Result<bool, CheckpointError>;
 
-    /// Tells operators how the consumer is doing in its partitions, and hears what they want.
+    /// Tells operators what is new of the consumer in its partitions, and hears what they want in any of them.
     async fn report(&self, consumer: &str, reports: &[Report]) -> Result<Orders, CheckpointError>;
 }
 

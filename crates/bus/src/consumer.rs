@@ -31,8 +31,10 @@ use crate::{TopicPartition, trace};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// How often operators are told and heard.
+/// How often operators are heard, and told what is new.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often they are told that nothing is new.
+const REPEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long redriving may keep new records waiting.
 const REDRIVE_SLICE: Duration = Duration::from_millis(200);
 
@@ -91,6 +93,13 @@ struct Owned {
 }
 
 type Partitions = BTreeMap<TopicPartition, Owned>;
+
+/// What operators were last told, and when.
+#[derive(Debug, Default)]
+struct Told {
+    reports: Vec<Report>,
+    at: Option<Instant>,
+}
 
 /// Why a subscription is given up; the next one begins from the checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +182,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         let mut owned = Partitions::new();
         let mut reports = interval(REPORT_EVERY);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut paused = false;
+        let (mut paused, mut told) = (false, Told::default());
         // What came while paused. One is enough: nothing more is asked for until it is handled.
         let mut held = None;
         loop {
@@ -183,9 +192,9 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             tokio::select! {
                 biased;
                 _ = reports.tick() => {
-                    if let Some(orders) = self.report(&owned, paused).await {
+                    if let Some(orders) = self.report(&owned, paused, &mut told).await {
                         paused = orders.paused;
-                        if self.redrive_all(orders, &mut owned).await? {
+                        if !paused && self.redrive_all(orders, &mut owned).await? {
                             reports.reset_immediately();
                         }
                         self.show(&owned, paused);
@@ -215,14 +224,21 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     }
 
     /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.
-    async fn report(&self, owned: &Partitions, paused: bool) -> Option<Orders> {
+    async fn report(&self, owned: &Partitions, paused: bool, told: &mut Told) -> Option<Orders> {
         let report = |(at, owned): (&TopicPartition, &Owned)| {
             let state = state_of(owned.parked.len(), paused);
             Report { at: *at, state: state.name(), reason: state.reason() }
         };
         let reports: Vec<Report> = owned.iter().map(report).collect();
-        match self.checkpoint.report(self.handler.name(), &reports).await {
-            Ok(orders) => Some(orders),
+        let known = reports == told.reports && told.at.is_some_and(|at| at.elapsed() < REPEAT_EVERY);
+        let news = if known { &[][..] } else { &reports[..] };
+        match self.checkpoint.report(self.handler.name(), news).await {
+            Ok(orders) => {
+                if !known {
+                    *told = Told { reports, at: Some(Instant::now()) };
+                }
+                Some(orders)
+            }
             Err(error) => {
                 self.state.send_replace(State::Waiting { reason: error.to_string() });
                 None

@@ -201,10 +201,11 @@ impl Checkpoint for Shared {
         }))
     }
 
-    async fn report(&self, _: &str, reports: &[Report]) -> Result<Orders, CheckpointError> {
-        Ok(self.with(|table| {
-            let redrive = reports.iter().map(|report| report.at).filter(|_| table.redrive).collect();
-            Orders { paused: table.paused, redrive }
+    async fn report(&self, _: &str, _: &[Report]) -> Result<Orders, CheckpointError> {
+        let everywhere = [partition(0), partition(1)];
+        Ok(self.with(|table| Orders {
+            paused: table.paused,
+            redrive: everywhere.into_iter().filter(|_| table.redrive).collect(),
         }))
     }
 }
