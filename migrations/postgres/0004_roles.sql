@@ -9,8 +9,13 @@ begin
             execute format('create role %I nologin', name);
         exception when duplicate_object or unique_violation then null;
         end;
-        -- Whoever runs the migrations is who connects later, and takes on one of the roles for each purpose.
-        if not pg_has_role(current_user, name, 'member') then
+        -- Whoever runs the migrations is who connects later, and takes on one of the roles for each purpose. Who made a
+        -- role is its member, but from PostgreSQL 16 on may not take it on unless that is granted.
+        if current_setting('server_version_num')::integer >= 160000 then
+            if not pg_has_role(current_user, name, 'set') then
+                execute format('grant %I to current_user', name);
+            end if;
+        elsif not pg_has_role(current_user, name, 'member') then
             execute format('grant %I to current_user', name);
         end if;
     end loop;

@@ -56,7 +56,8 @@ pub trait Checkpoint: Send + Sync + 'static {
         at: TopicPartition,
     ) -> Result<Option<ParkedQueue>, CheckpointError>;
 
-    /// Keeps what became of letters. True when none is left: the key is free again.
+    /// Keeps what became of letters. True when none is left: the key is free again. Fenced when they are not as they were
+    /// read.
     async fn settle(
         &self,
         transaction: &mut Self::Tx,
@@ -94,6 +95,8 @@ pub struct Settled {
     pub key: Bytes,
     /// Letters below this offset are handled, or given up.
     pub below: u64,
+    /// How many those are: when they are not there any more, somebody else has settled them.
+    pub letters: u64,
     /// The first that could not be handled, by its offset, and why.
     pub failed: Option<(u64, String)>,
 }

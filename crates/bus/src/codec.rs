@@ -150,9 +150,14 @@ impl Envelope {
     pub fn read(&mut self, name: &str, value: &[u8]) {
         let text = || std::str::from_utf8(value).ok();
         match name {
-            POSITION => self.position = text().and_then(|text| text.parse().ok()),
+            // What no log of ours could have given is as good as missing.
+            POSITION => {
+                let position: Option<i64> = text().and_then(|text| text.parse().ok());
+                self.position = position.filter(|position| *position > 0).map(i64::cast_unsigned);
+            }
             INGEST_TIME => {
-                self.ingest_time = text().and_then(|text| text.parse().ok()).map(Timestamp::from_micros);
+                let time = text().and_then(|text| text.parse().ok()).map(Timestamp::from_micros);
+                self.ingest_time = time.filter(|time| Timestamp::from_proto(&time.to_proto()).is_some());
             }
             EPOCH => self.epoch = text().and_then(|text| text.parse().ok()),
             CONTENT_TYPE if value.starts_with(JSON.as_bytes()) => self.format = Format::Json,
@@ -273,8 +278,15 @@ mod tests {
         let mut not_json = good.clone();
         not_json.envelope.format = Format::Json;
         assert!(matches!(not_json.decode(), Err(Undecodable::Value { format: Format::Json, .. })));
-        let mut foreign = good;
-        foreign.envelope.position = None;
-        assert_eq!(foreign.decode(), Err(Undecodable::Header(POSITION)));
+        for (header, name) in [
+            (b"18446744073709551615".as_slice(), POSITION),
+            (b"0", POSITION),
+            (b"9223372036854775807", INGEST_TIME),
+            (b"soon", INGEST_TIME),
+        ] {
+            let mut foreign = good.clone();
+            foreign.envelope.read(name, header);
+            assert_eq!(foreign.decode(), Err(Undecodable::Header(name)));
+        }
     }
 }

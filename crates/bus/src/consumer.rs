@@ -195,7 +195,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     if let Some(orders) = self.report(&owned, paused, &mut told).await {
                         paused = orders.paused;
                         if !paused && self.redrive_all(orders, &mut owned).await? {
-                            reports.reset_immediately();
+                            // New records get as much time as old ones.
+                            reports.reset_after(REDRIVE_SLICE);
                         }
                         self.show(&owned, paused);
                     }

@@ -12,7 +12,8 @@ use cornjacket_bus::{
 };
 use cornjacket_domain::{Clock, Timestamp, Topic};
 use cornjacket_store::{
-    ConsumerPartition, ConsumerReport, Consumers, DeadLetter, DeadLetters, Offsets, Store, StoreError, Tx,
+    ConsumerPartition, ConsumerReport, Consumers, DeadLetter, DeadLetters, Offsets, Settlement, Store,
+    StoreError, Tx,
 };
 
 /// Letters of a key that are tried in one transaction.
@@ -110,10 +111,15 @@ impl Checkpoint for StoreCheckpoint {
             at: partition_of(consumer, at),
             key: settled.key.clone(),
             below: settled.below,
-            failed: settled.failed.clone(),
+            letters: settled.letters,
+            failed: settled.failed.as_ref().map(|(offset, error)| (*offset, storable(error))),
             now: self.clock.now(),
         };
-        transaction.settle(&settled).await.map_err(failed)
+        match transaction.settle(&settled).await.map_err(failed)? {
+            Settlement::Free => Ok(true),
+            Settlement::Parked => Ok(false),
+            Settlement::Overtaken => Err(CheckpointError::Fenced),
+        }
     }
 
     async fn report(&self, consumer: &str, reports: &[Report]) -> Result<Orders, CheckpointError> {
@@ -149,6 +155,16 @@ fn failed(error: StoreError) -> CheckpointError {
     }
 }
 
+/// An error may quote what it is about: PostgreSQL keeps no NUL, and nobody reads a megabyte.
+fn storable(error: &str) -> String {
+    const MOST: usize = 2_000;
+    error
+        .chars()
+        .take(MOST)
+        .map(|character| if character == '\0' { char::REPLACEMENT_CHARACTER } else { character })
+        .collect()
+}
+
 fn dead_letter(consumer: &str, letter: &Letter, now: Timestamp) -> DeadLetter {
     let Letter { record, error } = letter;
     DeadLetter {
@@ -160,7 +176,7 @@ fn dead_letter(consumer: &str, letter: &Letter, now: Timestamp) -> DeadLetter {
         epoch: record.envelope.epoch,
         format: record.envelope.format.content_type().to_owned(),
         value: record.value.clone(),
-        error: error.clone(),
+        error: error.as_deref().map(storable),
         attempts: u32::from(error.is_some()),
         first_time: now,
         last_time: now,

@@ -114,8 +114,19 @@ pub trait DeadLettersTx: Send {
     /// Parks the keys of the letters, and keeps the letters.
     async fn park(&mut self, letters: &[DeadLetter]) -> Result<(), StoreError>;
 
-    /// What became of the oldest letters of a key that was redriven. True when none is left: the key is free again.
-    async fn settle(&mut self, settled: &Settled) -> Result<bool, StoreError>;
+    /// What became of the oldest letters of a key that was redriven.
+    async fn settle(&mut self, settled: &Settled) -> Result<Settlement, StoreError>;
+}
+
+/// How a key is after letters of it were settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// No letter is left: the key is free again.
+    Free,
+    /// Letters are left.
+    Parked,
+    /// The letters were not as they had been read: somebody else has settled them. The transaction must be dropped.
+    Overtaken,
 }
 
 /// What became of the oldest letters of a key.
@@ -127,6 +138,8 @@ pub struct Settled {
     pub key: Bytes,
     /// Letters below this offset are handled, or given up.
     pub below: u64,
+    /// How many those are.
+    pub letters: u64,
     /// The first that could not be handled, and why: the key stays parked and waits for the next redrive.
     pub failed: Option<(u64, String)>,
     /// The time of the attempt.

@@ -17,7 +17,7 @@ mod tail;
 
 pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Orders};
 pub use dead_letters::{
-    DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled,
+    DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, Head, Range, Select};

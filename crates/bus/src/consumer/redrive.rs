@@ -6,6 +6,8 @@ use crate::{Checkpoint, Delivered, TopicPartition};
 
 /// The oldest letters of a key, on their way to being handled.
 struct Attempt {
+    /// Of all letters that were read.
+    offsets: Vec<u64>,
     /// What is to be handled.
     events: Vec<Delivered>,
     settled: Settled,
@@ -14,8 +16,9 @@ struct Attempt {
 impl Attempt {
     /// The letters up to the first that is no event of `epoch`; those that an operator gave up are left out.
     fn new(queue: ParkedQueue, epoch: u32) -> Self {
-        let settled = Settled { key: queue.key, below: 0, failed: None };
-        let mut attempt = Self { events: Vec::with_capacity(queue.records.len()), settled };
+        let settled = Settled { key: queue.key, below: 0, letters: 0, failed: None };
+        let offsets = queue.records.iter().map(|(record, _)| record.offset).collect();
+        let mut attempt = Self { offsets, events: Vec::with_capacity(queue.records.len()), settled };
         for (record, given_up) in queue.records {
             if !given_up {
                 let found = record.envelope.epoch;
@@ -27,23 +30,28 @@ impl Attempt {
                 match decoded {
                     Ok(event) => attempt.events.push(event),
                     Err(error) => {
-                        attempt.settled.failed = Some((record.offset, error));
-                        attempt.settled.below = record.offset;
+                        attempt.end_at(record.offset, Some(error));
                         break;
                     }
                 }
             }
-            attempt.settled.below = record.offset + 1;
+            attempt.end_at(record.offset + 1, None);
         }
         attempt
+    }
+
+    /// Letters below `offset` are part of it, and no other; the one at `offset` failed when there is an error.
+    fn end_at(&mut self, offset: u64, error: Option<String>) {
+        self.settled.below = offset;
+        self.settled.letters = self.offsets.iter().filter(|known| **known < offset).count() as u64;
+        self.settled.failed = error.map(|error| (offset, error));
     }
 
     /// Ends the attempt before the event at `position`; the first is meant when none is at that position.
     fn reject(&mut self, position: u64, error: String) {
         let at = self.events.iter().position(|event| event.event.position == position).unwrap_or(0);
-        let Some(event) = self.events.get(at) else { return };
-        self.settled.below = event.offset;
-        self.settled.failed = Some((event.offset, error));
+        let Some(offset) = self.events.get(at).map(|event| event.offset) else { return };
+        self.end_at(offset, Some(error));
         self.events.truncate(at);
     }
 }
@@ -70,8 +78,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                 }
                 Err(NoEffect::Unfit(_)) => {
                     attempt.events.truncate(1);
-                    attempt.settled.below = attempt.events[0].offset + 1;
-                    attempt.settled.failed = None;
+                    attempt.end_at(attempt.events[0].offset + 1, None);
                 }
                 Err(NoEffect::Fenced) => return Err(crate::CheckpointError::Fenced.into()),
                 Err(NoEffect::Outage(reason)) => {

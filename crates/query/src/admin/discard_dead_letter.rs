@@ -4,7 +4,7 @@ use cornjacket_proto::admin::DiscardDeadLetterRequest;
 use cornjacket_proto::status::Failure;
 
 use super::{Action, AdminRpc, letter_id, name, no_such_letter};
-use crate::rpc::{required, store_failed};
+use crate::rpc::{printable, required, store_failed};
 
 pub(super) async fn discard_dead_letter(
     rpc: &AdminRpc,
@@ -13,6 +13,7 @@ pub(super) async fn discard_dead_letter(
     let DiscardDeadLetterRequest { consumer, topic, partition, offset, reason } = request;
     let id = letter_id(consumer, topic, partition, offset)?;
     required("reason", &reason)?;
+    printable("reason", &reason)?;
     let known = rpc.dead_letters.get(&id).await.map_err(|error| store_failed(&error))?;
     known.ok_or_else(|| no_such_letter(&id))?;
     let resource = format!("deadLetters/{}", name(&id));

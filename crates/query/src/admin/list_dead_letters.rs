@@ -7,7 +7,7 @@ use cornjacket_store::{LetterFilter, LetterId};
 
 use super::{AdminRpc, to_proto};
 use crate::page::{self, Cursor};
-use crate::rpc::store_failed;
+use crate::rpc::{printable, store_failed};
 
 /// Where a page ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -23,13 +23,12 @@ struct After {
 }
 
 /// What is empty was not given.
-pub(super) fn filter(consumer: String, topic: String, key: Bytes) -> LetterFilter {
+pub(super) fn filter(consumer: String, topic: String, key: Bytes) -> Result<LetterFilter, Failure> {
+    printable("consumer", &consumer)?;
+    printable("topic", &topic)?;
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
-    LetterFilter {
-        consumer: given(consumer),
-        topic: given(topic),
-        key: Some(key).filter(|key| !key.is_empty()),
-    }
+    let key = Some(key).filter(|key| !key.is_empty());
+    Ok(LetterFilter { consumer: given(consumer), topic: given(topic), key })
 }
 
 pub(super) async fn list_dead_letters(
@@ -38,7 +37,7 @@ pub(super) async fn list_dead_letters(
 ) -> Result<ListDeadLettersResponse, Failure> {
     let ListDeadLettersRequest { consumer, topic, key, page_size, page_token } = request;
     let size = page::size(page_size)?;
-    let filter = filter(consumer, topic, key);
+    let filter = filter(consumer, topic, key)?;
     let cursor = Cursor::of(format!("deadLetters {filter:?}"));
     let after: Option<After> = cursor.read(&page_token)?;
     let after = after.map(|after| LetterId {

@@ -25,7 +25,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tonic::{Request, Response, Status};
 
-use crate::rpc::{required, store_failed};
+use crate::rpc::{printable, required, store_failed};
 
 /// What the methods work on.
 #[derive(Clone, Debug)]
@@ -92,6 +92,8 @@ impl AdminRpc {
 fn letter_id(consumer: String, topic: String, partition: u32, offset: u64) -> Result<LetterId, Failure> {
     required("consumer", &consumer)?;
     required("topic", &topic)?;
+    printable("consumer", &consumer)?;
+    printable("topic", &topic)?;
     let partition = u16::try_from(partition)
         .map_err(|_| crate::rpc::invalid("partition", "is above 65,535", "OUT_OF_RANGE"))?;
     Ok(LetterId { consumer, topic, partition, offset })

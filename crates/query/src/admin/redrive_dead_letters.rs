@@ -12,7 +12,7 @@ pub(super) async fn redrive_dead_letters(
     request: RedriveDeadLettersRequest,
 ) -> Result<RedriveDeadLettersResponse, Failure> {
     let RedriveDeadLettersRequest { consumer, topic, key, all } = request;
-    let filter = super::list_dead_letters::filter(consumer, topic, key);
+    let filter = super::list_dead_letters::filter(consumer, topic, key)?;
     if filter == LetterFilter::default() && !all {
         return Err(invalid("all", "must be set when no consumer, topic or key is given", "REQUIRED"));
     }

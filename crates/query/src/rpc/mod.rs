@@ -98,6 +98,15 @@ pub(crate) fn required(field: &str, value: &str) -> Result<(), Failure> {
     if value.is_empty() { Err(invalid(field, "must not be empty", "REQUIRED")) } else { Ok(()) }
 }
 
+/// No text of ours has control characters, and PostgreSQL keeps no NUL.
+pub(crate) fn printable(field: &str, value: &str) -> Result<(), Failure> {
+    if cornjacket_domain::clean::is_printable(value) {
+        Ok(())
+    } else {
+        Err(invalid(field, "has a control character", "GRAMMAR"))
+    }
+}
+
 pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
     let violation = FieldViolation {
         field: field.to_owned(),

@@ -7,7 +7,7 @@ use cornjacket_domain::{Caller, StoredEvent};
 use cornjacket_proto::query::tail_events_response::Message;
 use cornjacket_proto::query::{CaughtUp, TailEventsRequest, TailEventsResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{Range, Tail};
+use cornjacket_store::{Range, Select, Tail};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::time::Instant;
@@ -49,10 +49,12 @@ pub(super) async fn tail_events(
         None => from_position.saturating_sub(1),
     };
     if from_position > 0 || !resume_token.is_empty() {
-        require_there(rpc, after + 1).await?;
+        require_there(rpc, after.saturating_add(1)).await?;
     }
+    let gapless = select == Select::all();
     let tail = Tail::new(rpc.log.clone(), after, select);
-    let follower = Follower { tail, cursor, caller, epoch: rpc.epoch, ready: VecDeque::new(), marked: None };
+    let (ready, epoch) = (VecDeque::new(), rpc.epoch);
+    let follower = Follower { tail, cursor, caller, epoch, gapless, ready, marked: None };
     Ok(futures::stream::unfold(Some(follower), |follower| async move {
         let mut follower = follower?;
         match follower.next().await {
@@ -67,16 +69,14 @@ pub(super) async fn tail_events(
 async fn require_there(rpc: &QueryRpc, first: u64) -> Result<(), Failure> {
     let oldest = rpc.log.read(&Range::after(0, 1)).await.map_err(|error| store_failed(&error))?;
     match oldest.first() {
-        Some(oldest) if oldest.position > first => {
-            let position = oldest.position;
-            Err(Failure::new(
-                ErrorKind::OutOfRange,
-                format!("the oldest position that is left is {position}"),
-            )
-            .with_reason("POSITION_DROPPED", [("oldest", position.to_string())]))
-        }
+        Some(oldest) if oldest.position > first => Err(dropped(oldest.position)),
         _ => Ok(()),
     }
+}
+
+fn dropped(oldest: u64) -> Failure {
+    Failure::new(ErrorKind::OutOfRange, format!("the oldest position that is left is {oldest}"))
+        .with_reason("POSITION_DROPPED", [("oldest", oldest.to_string())])
 }
 
 struct Follower {
@@ -84,6 +84,8 @@ struct Follower {
     cursor: Cursor,
     caller: Caller,
     epoch: u32,
+    /// Nothing is left out, so that a position that is missing was dropped while the caller did not listen.
+    gapless: bool,
     ready: VecDeque<StoredEvent>,
     /// The last position that the caller was told it has come to, and when.
     marked: Option<(u64, Instant)>,
@@ -96,8 +98,12 @@ impl Follower {
                 let event = Message::Event(decode(&stored)?);
                 return Ok(self.response(event, stored.position));
             }
+            let before = self.tail.position();
             let events = self.tail.try_next(CHUNK).await.map_err(|error| store_failed(&error))?;
-            if !events.is_empty() {
+            if let Some(first) = events.first() {
+                if self.gapless && before > 0 && first.position != before + 1 {
+                    return Err(dropped(first.position));
+                }
                 let caller = &self.caller;
                 self.ready = events.into_iter().filter(|stored| may_read(caller, &stored.subject)).collect();
                 // What comes now has not been told to be everything.

@@ -12,7 +12,7 @@ use super::SqliteStore;
 use super::offsets::SqliteTx;
 use crate::StoreError;
 use crate::dead_letters::{
-    DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled,
+    DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
 use crate::offsets::ConsumerPartition;
 
@@ -60,8 +60,12 @@ const SETTLE: &str = "delete from dead_letters
     where consumer = ?1 and topic = ?2 and partition = ?3 and key = ?4 and record_offset < ?5";
 const FAIL: &str = "update dead_letters set error = ?5, attempts = attempts + 1, last_time = ?6
     where consumer = ?1 and topic = ?2 and partition = ?3 and record_offset = ?4";
+// Not when an operator has given the letter up meanwhile, and is promised that what waits behind it flows.
 const UNMARK: &str = "update parked_keys set redrive = false
-    where consumer = ?1 and topic = ?2 and partition = ?3 and key = ?4";
+    where consumer = ?1 and topic = ?2 and partition = ?3 and key = ?4 and not exists (
+        select 1 from dead_letters
+        where consumer = ?1 and topic = ?2 and partition = ?3 and record_offset = ?5
+            and discarded is not null)";
 const FREE: &str = "delete from parked_keys
     where consumer = ?1 and topic = ?2 and partition = ?3 and key = ?4 and not exists (
         select 1 from dead_letters
@@ -193,20 +197,26 @@ impl DeadLettersTx for SqliteTx {
         Ok(())
     }
 
-    async fn settle(&mut self, settled: &Settled) -> Result<bool, StoreError> {
+    async fn settle(&mut self, settled: &Settled) -> Result<Settlement, StoreError> {
         let Settled { at, key, .. } = settled;
         let (consumer, topic, partition) = (&at.consumer, at.topic, at.partition);
         let settle = sqlx::query(SETTLE).bind(consumer).bind(topic).bind(partition).bind(&key[..]);
-        settle.bind(settled.below.cast_signed()).execute(&mut *self.0).await?;
+        let gone = settle.bind(settled.below.cast_signed()).execute(&mut *self.0).await?;
+        if gone.rows_affected() != settled.letters {
+            return Ok(Settlement::Overtaken);
+        }
         if let Some((offset, error)) = &settled.failed {
             let fail = sqlx::query(FAIL).bind(consumer).bind(topic).bind(partition);
             let fail = fail.bind(offset.cast_signed()).bind(error).bind(settled.now.as_micros());
-            fail.execute(&mut *self.0).await?;
+            if fail.execute(&mut *self.0).await?.rows_affected() != 1 {
+                return Ok(Settlement::Overtaken);
+            }
             let unmark = sqlx::query(UNMARK).bind(consumer).bind(topic).bind(partition).bind(&key[..]);
-            unmark.execute(&mut *self.0).await?;
+            unmark.bind(offset.cast_signed()).execute(&mut *self.0).await?;
         }
         let free = sqlx::query(FREE).bind(consumer).bind(topic).bind(partition).bind(&key[..]);
-        Ok(free.execute(&mut *self.0).await?.rows_affected() == 1)
+        let free = free.execute(&mut *self.0).await?.rows_affected() == 1;
+        Ok(if free { Settlement::Free } else { Settlement::Parked })
     }
 }
 

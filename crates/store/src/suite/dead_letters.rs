@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::fixtures::{clock, noon};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, DeadLetter, LetterFilter, LetterId, Progress, ProjectionId, Settled, Store};
+use crate::{
+    ConsumerPartition, DeadLetter, LetterFilter, LetterId, Progress, ProjectionId, Settled, Settlement, Store,
+};
 
 laws!(
     letters_are_kept_as_they_were_and_park_their_keys,
@@ -58,14 +60,21 @@ async fn park(store: &Store, letters: &[DeadLetter]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn settle(store: &Store, name: &str, below: u64, failed: Option<(u64, &str)>) -> anyhow::Result<bool> {
+async fn settle(
+    store: &Store,
+    name: &str,
+    (below, letters): (u64, u64),
+    failed: Option<(u64, &str)>,
+) -> anyhow::Result<Settlement> {
     let from = store.offsets.load(&at(0)).await?;
     let mut tx = store.offsets.begin(&at(0), from, from).await?.expect("the only owner");
     let failed = failed.map(|(offset, error)| (offset, error.to_owned()));
     let (key, now) = (Bytes::copy_from_slice(name.as_bytes()), noon() + Duration::from_secs(1));
-    let free = tx.settle(&Settled { at: at(0), key, below, failed, now }).await?;
-    tx.commit().await?;
-    Ok(free)
+    let settlement = tx.settle(&Settled { at: at(0), key, below, letters, failed, now }).await?;
+    if settlement != Settlement::Overtaken {
+        tx.commit().await?;
+    }
+    Ok(settlement)
 }
 
 async fn letters_are_kept_as_they_were_and_park_their_keys(backend: Backend) -> anyhow::Result<()> {
@@ -96,10 +105,11 @@ async fn a_key_is_free_when_its_last_letter_is_settled(backend: Backend) -> anyh
     let queue = store.dead_letters.to_redrive(&at(0), 1).await?.expect("marked");
     assert_eq!((queue.key, queue.letters.len(), queue.letters[0].offset), (Bytes::from("a"), 1, 1));
     assert_eq!(store.consumers.report("law", &[]).await?.redrive, [("sensor-events".to_owned(), 0)]);
-    assert!(!settle(&store, "a", 2, None).await?);
+    assert_eq!(settle(&store, "a", (2, 1), None).await?, Settlement::Parked);
+    assert_eq!(settle(&store, "a", (2, 1), None).await?, Settlement::Overtaken, "they are gone already");
     let queue = store.dead_letters.to_redrive(&at(0), 10).await?.expect("still marked");
     assert_eq!(queue.letters.iter().map(|letter| letter.offset).collect::<Vec<_>>(), [3]);
-    assert!(settle(&store, "a", 4, None).await?);
+    assert_eq!(settle(&store, "a", (4, 1), None).await?, Settlement::Free);
     assert_eq!(store.dead_letters.parked(&at(0)).await?, ["b"]);
     assert_eq!(store.dead_letters.to_redrive(&at(0), 10).await?, None);
     Ok(())
@@ -109,7 +119,7 @@ async fn what_fails_again_stays_and_waits_for_the_next_redrive(backend: Backend)
     let store = backend.open(clock()).await?;
     park(&store, &[letter(0, 1, "a", Some("bad")), letter(0, 2, "a", None)]).await?;
     store.dead_letters.mark_redrive(&LetterFilter::default()).await?;
-    assert!(!settle(&store, "a", 1, Some((1, "still bad"))).await?);
+    assert_eq!(settle(&store, "a", (1, 0), Some((1, "still bad"))).await?, Settlement::Parked);
     let failed = store.dead_letters.get(&id(1)).await?.expect("it stays");
     assert_eq!((failed.attempts, failed.error.as_deref()), (2, Some("still bad")));
     assert_eq!((failed.first_time, failed.last_time), (noon(), noon() + Duration::from_secs(1)));
@@ -154,6 +164,9 @@ async fn what_is_given_up_leaves_with_the_next_redrive(backend: Backend) -> anyh
     let queue = store.dead_letters.to_redrive(&at(0), 10).await?.expect("marked");
     assert_eq!(queue.letters[0].discarded.as_deref(), Some("garbage"));
     assert_eq!(queue.letters[1].discarded, None);
+    // An attempt that read the letter before it was given up does not undo what the operator was promised.
+    assert_eq!(settle(&store, "a", (1, 0), Some((1, "bad"))).await?, Settlement::Parked);
+    assert!(store.dead_letters.to_redrive(&at(0), 10).await?.is_some());
     assert_eq!(store.dead_letters.expire(noon()).await?, 0);
     assert_eq!(
         store.dead_letters.expire(noon() + Duration::from_secs(1)).await?,
