@@ -33,22 +33,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service of that name.
-    pub fn new<S>(name: &'static str, service: S) -> Self
-    where
-        S: TowerService<http::Request<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Response: axum::response::IntoResponse,
-        S::Future: Send + 'static,
-    {
-        Self { names: vec![name], routes: Routes::new(service) }
+    /// None yet.
+    pub fn none() -> Self {
+        Self { names: Vec::new(), routes: Routes::default() }
     }
 
-    /// Another one beside it.
+    /// With the service of that name.
     #[must_use]
     pub fn and<S>(mut self, name: &'static str, service: S) -> Self
     where

@@ -106,7 +106,7 @@ impl Process<'_> {
         let acceptor = Acceptor::new(commit, self.clock.clone(), limits, self.store.partitions, self.epoch);
         let listener = self.listen("ingest", self.settings.ingest.listen).await?;
         let server = IngestRpc::server(acceptor, REQUEST_SLACK * limits.batch_bytes);
-        self.serve(listener, Service::new("cornjacket.ingest.v1.IngestService", server));
+        self.serve(listener, Service::none().and("cornjacket.ingest.v1.IngestService", server));
         let retention = retention::Retention::new(&self.store, self.clock.clone(), self.settings);
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
         Ok(())
@@ -130,7 +130,7 @@ impl Process<'_> {
             clock: self.clock.clone(),
             partitions: self.store.partitions,
         };
-        let service = Service::new("cornjacket.query.v1.QueryService", rpc.server());
+        let service = Service::none().and("cornjacket.query.v1.QueryService", rpc.server());
         self.serve(listener, service.and("cornjacket.admin.v1.AdminService", admin.server()));
         Ok(())
     }
