@@ -178,7 +178,7 @@ impl Committer {
 
     /// Tries twice: a connection that died while idle is noticed by the first try. The ids keep the second from
     /// storing anything twice.
-    async fn commit(&self, events: &[Event]) -> Result<Vec<Appended>, CommitFailed> {
+    async fn commit(&mut self, events: &[Event]) -> Result<Vec<Appended>, CommitFailed> {
         let twice = async {
             match self.log.append(events).await {
                 Err(StoreError::Outage(_)) => self.log.append(events).await,
@@ -193,8 +193,18 @@ impl Committer {
             }
             Err(_) => {
                 tracing::error!(timeout = ?self.options.commit_timeout, events = events.len(), "commit timed out");
+                self.refuse_waiting();
                 Err(CommitFailed::Outage)
             }
+        }
+    }
+
+    /// Those who have waited behind a commit that hung would wait as long again for the next.
+    fn refuse_waiting(&mut self) {
+        let waiting = std::iter::from_fn(|| self.next.take().or_else(|| self.jobs.try_recv().ok()));
+        for job in waiting {
+            // A caller that no longer waits has hung up.
+            drop(job.done.send(Err(CommitFailed::Outage)));
         }
     }
 }

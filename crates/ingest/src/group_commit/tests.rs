@@ -142,6 +142,19 @@ async fn a_commit_that_hangs_is_an_outage() {
     assert_eq!(commit.submit(events(1)).await.outcome().await, Err(CommitFailed::Outage));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_one_commit_may_take() {
+    let log = GatedLog::new();
+    let (commit, _task) = GroupCommit::spawn(log.clone(), Options::default());
+    let began = tokio::time::Instant::now();
+    let under_way = commit.submit(events(1)).await;
+    settle().await;
+    let waiting = commit.submit(events(1)).await;
+    assert_eq!(under_way.outcome().await, Err(CommitFailed::Outage));
+    assert_eq!(waiting.outcome().await, Err(CommitFailed::Outage));
+    assert!(began.elapsed() < Options::default().commit_timeout * 3 / 2, "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn what_was_taken_is_committed_before_the_task_ends() {
     let log = GatedLog::new();
