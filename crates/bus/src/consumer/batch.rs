@@ -21,6 +21,15 @@ pub(super) struct Batch<'a> {
     pub parks: BTreeSet<Bytes>,
 }
 
+/// The event in a record, or why there is none of `epoch`.
+pub(super) fn event_of(record: &Record, epoch: u32) -> Result<Delivered, String> {
+    let found = record.envelope.epoch;
+    if found != Some(epoch) {
+        return Err(format!("the record is of epoch {found:?}, the log of {epoch}"));
+    }
+    record.decode().map_err(|error| error.to_string())
+}
+
 impl<'a> Batch<'a> {
     /// The records from `from` on, until there are `most` events to handle. Repeats and records of a replay move the
     /// offset and nothing else. Records of parked keys wait; those that are no event of `epoch` park their keys.
@@ -50,8 +59,7 @@ impl<'a> Batch<'a> {
 
     fn add(&mut self, record: &'a Record, epoch: u32, parked: &BTreeSet<Bytes>) {
         self.to.next_offset = record.offset + 1;
-        let found = record.envelope.epoch;
-        let position = record.envelope.position.filter(|_| found == Some(epoch));
+        let position = record.envelope.position.filter(|_| record.envelope.epoch == Some(epoch));
         let repeat = position.is_some_and(|position| position <= self.to.last_position);
         if record.envelope.replay || repeat {
             return;
@@ -60,15 +68,13 @@ impl<'a> Batch<'a> {
         self.to.last_position = position.unwrap_or(self.to.last_position);
         if parked.contains(&record.key) || self.parks.contains(&record.key) {
             self.letters.push(Letter { record: record.clone(), error: None });
-        } else if found != Some(epoch) {
-            self.park_record(record, format!("the record is of epoch {found:?}, the log of {epoch}"));
         } else {
-            match record.decode() {
+            match event_of(record, epoch) {
                 Ok(event) => {
                     self.events.push(event);
                     self.records.push(record);
                 }
-                Err(error) => self.park_record(record, error.to_string()),
+                Err(error) => self.park_record(record, error),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Trying again what could not be handled, in order, when an operator wants it.
 
+use super::batch::event_of;
 use super::{Consumer, Handler, Interrupted, NoEffect, Owned};
 use crate::checkpoint::{ParkedQueue, Settled};
 use crate::{Checkpoint, Delivered, TopicPartition};
@@ -21,13 +22,7 @@ impl Attempt {
         let mut attempt = Self { offsets, events: Vec::with_capacity(queue.records.len()), settled };
         for (record, given_up) in queue.records {
             if !given_up {
-                let found = record.envelope.epoch;
-                let decoded = match record.decode() {
-                    Ok(event) if found == Some(epoch) => Ok(event),
-                    Ok(_) => Err(format!("the record is of epoch {found:?}, the log of {epoch}")),
-                    Err(error) => Err(error.to_string()),
-                };
-                match decoded {
+                match event_of(&record, epoch) {
                     Ok(event) => attempt.events.push(event),
                     Err(error) => {
                         attempt.end_at(record.offset, Some(error));

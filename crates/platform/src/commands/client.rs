@@ -54,7 +54,7 @@ impl Server {
     }
 }
 
-/// What a failed call says, with the reason that a program would look at.
+/// What a failed call says: its code and its message.
 pub fn told(status: &tonic::Status) -> anyhow::Error {
     anyhow::anyhow!("{:?}: {}", status.code(), status.message())
 }

@@ -7,7 +7,7 @@ use cornjacket_store::{LetterFilter, LetterId};
 
 use super::{AdminRpc, to_proto};
 use crate::page::{self, Cursor};
-use crate::rpc::{printable, store_failed};
+use crate::rpc::{given, printable, store_failed};
 
 /// Where a page ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -26,7 +26,6 @@ struct After {
 pub(super) fn filter(consumer: String, topic: String, key: Bytes) -> Result<LetterFilter, Failure> {
     printable("consumer", &consumer)?;
     printable("topic", &topic)?;
-    let given = |text: String| Some(text).filter(|text| !text.is_empty());
     let key = Some(key).filter(|key| !key.is_empty());
     Ok(LetterFilter { consumer: given(consumer), topic: given(topic), key })
 }

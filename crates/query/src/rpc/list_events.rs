@@ -7,7 +7,7 @@ use cornjacket_store::event_log::position_before;
 use cornjacket_store::{Range, Select};
 use tonic::Request;
 
-use super::{QueryRpc, caller, decode, invalid, require_epoch, store_failed};
+use super::{QueryRpc, caller, decode, given, invalid, require_epoch, store_failed};
 use crate::page::{self, Cursor};
 
 /// Where a page ended: at this position.
@@ -77,9 +77,7 @@ fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Tim
     time.map(read).transpose()
 }
 
-/// What is empty was not given.
 pub(super) fn select(subject: String, event_type: String) -> Select {
-    let given = |text: String| Some(text).filter(|text| !text.is_empty());
     Select { subject: given(subject), event_type: given(event_type) }
 }
 

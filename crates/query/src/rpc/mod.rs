@@ -98,6 +98,11 @@ pub(crate) fn required(field: &str, value: &str) -> Result<(), Failure> {
     if value.is_empty() { Err(invalid(field, "must not be empty", "REQUIRED")) } else { Ok(()) }
 }
 
+/// A text of a filter: what is empty was not given.
+pub(crate) fn given(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 /// No text of ours has control characters, and PostgreSQL keeps no NUL.
 pub(crate) fn printable(field: &str, value: &str) -> Result<(), Failure> {
     if cornjacket_domain::clean::is_printable(value) {
