@@ -9,13 +9,14 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MOST_LINES: usize = 400;
 
 /// Each crate with those of ours that it may depend on: arrows point one way.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("domain", &["proto"]),
     ("store", &["proto", "domain"]),
     ("bus", &["proto", "domain"]),
     ("ingest", &["proto", "domain", "store", "bus"]),
     ("query", &["proto", "domain", "store", "bus"]),
-    ("platform", &["proto", "domain", "store", "bus", "ingest", "query"]),
+    ("inference", &["proto", "domain", "store", "bus"]),
+    ("platform", &["proto", "domain", "store", "bus", "ingest", "query", "inference"]),
     ("../tests/support", &[]),
 ];
 

@@ -13,6 +13,7 @@ mod system {
     mod outages;
     mod poison;
     mod refusals;
+    mod series;
     mod streams;
     mod tail;
     mod takeover;

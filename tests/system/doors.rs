@@ -94,7 +94,7 @@ async fn what_is_not_there_is_said_to_be_not_there() -> anyhow::Result<()> {
     ] {
         assert_eq!(query.get_projection(request).await.expect_err("refused").code(), code);
     }
-    let event = GetEventRequest { id: "1".into(), source: "nobody".into() };
+    let event = GetEventRequest { id: "1".into(), source: "nobody".into(), ..GetEventRequest::default() };
     assert_eq!(query.get_event(event).await.expect_err("refused").code(), Code::NotFound);
 
     // A promise of something that has not happened is waited for, and then it is said how far behind the state is.

@@ -10,7 +10,7 @@ use cornjacket_bus::{Bus, Delivered, Delivery, Format};
 use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
 use cornjacket_query::projections::{self, Happening, Parameters};
-use cornjacket_store::{ConsumerPartition, Durability, Options, Range, Store};
+use cornjacket_store::{Options, Range, Store};
 use cornjacket_testkit::shared::unique_name;
 use cornjacket_testkit::{fresh_database, shared_kafka, wait};
 use tokio::time::{Instant, timeout_at};
@@ -124,7 +124,6 @@ impl FullStack {
     pub async fn check_device_state(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
         let projection = projections::by_name("device_state").context("registered")?;
         let store = open(&self.database).await?;
-        let partitions = Partitions::new(PARTITIONS).context("above zero")?;
         let mut by_device: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         for stored in log.iter().filter(|stored| projection.reads(&stored.event_type)) {
             by_device.entry(&stored.subject).or_default().push((stored.decode()?, stored.ingest_time));
@@ -135,14 +134,10 @@ impl FullStack {
                 .map(|(event, ingest_time)| Happening { event, time: effective_time(event, *ingest_time) })
                 .collect();
             let last = events.last().map(|(event, _)| event.position);
-            let fed_by = ConsumerPartition {
-                consumer: projection.id.name.into(),
-                topic: Topic::SensorEvents.name(),
-                partition: partitions.of_subject(device),
-            };
             let what = format!("the state of {device} has all its events");
             let state = wait::until_some(SETTLE, &what, async || {
-                let state = store.read_model.state(projection.id, device, &fed_by).await.ok()?.state?;
+                let mut snapshot = store.snapshots.begin(SETTLE).await.ok()?;
+                let state = snapshot.state(projection.id, device).await.ok()??;
                 (Some(state.last_position) == last).then_some(state)
             });
             let folded = projection.fold(None, &happenings, &Parameters::default())?.context("a state")?;
@@ -156,8 +151,7 @@ impl FullStack {
 async fn open(url: &str) -> anyhow::Result<Store> {
     let partitions = if url.starts_with("sqlite") { 1 } else { PARTITIONS };
     let partitions = Partitions::new(partitions).context("above zero")?;
-    let options = Options { url: url.to_owned(), partitions, durability: Durability::Required };
-    Ok(Store::open(&options, Arc::new(SystemClock)).await?)
+    Ok(Store::open(&Options::new(url.to_owned(), partitions), Arc::new(SystemClock)).await?)
 }
 
 /// All of a log, whose positions must have no hole.

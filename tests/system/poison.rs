@@ -50,10 +50,10 @@ async fn temperature(cornjacket: &Cornjacket, device: &str, receipt: &Receipt) -
     }
 }
 
-/// Everything that waits, as (offset, has an error).
+/// Everything of `device_state` that waits, as (offset, has an error).
 async fn letters(cornjacket: &Cornjacket) -> anyhow::Result<Vec<(u64, bool)>> {
-    let listed =
-        cornjacket.admin().await?.list_dead_letters(ListDeadLettersRequest::default()).await?.into_inner();
+    let request = ListDeadLettersRequest { consumer: "device_state".into(), ..Default::default() };
+    let listed = cornjacket.admin().await?.list_dead_letters(request).await?.into_inner();
     Ok(listed.dead_letters.iter().map(|letter| (letter.offset, !letter.error.is_empty())).collect())
 }
 

@@ -9,6 +9,7 @@
 
 mod batch;
 mod health;
+mod outcome;
 mod redrive;
 
 use std::collections::{BTreeMap, BTreeSet};

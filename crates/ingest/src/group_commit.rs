@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_domain::Event;
-use cornjacket_store::{Appended, EventLog, StoreError};
+use cornjacket_store::{Appended, EventLog};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -181,7 +181,7 @@ impl Committer {
     async fn commit(&mut self, events: &[Event]) -> Result<Vec<Appended>, CommitFailed> {
         let twice = async {
             match self.log.append(events).await {
-                Err(StoreError::Outage(_)) => self.log.append(events).await,
+                Err(error) if error.is_outage() => self.log.append(events).await,
                 result => result,
             }
         };

@@ -46,6 +46,10 @@ enum Command {
     DeadLetters(commands::dead_letters::DeadLetters),
     /// Show what is in the log.
     Events(commands::events::Events),
+    /// Show the projections that there are.
+    Projections(commands::projections::Projections),
+    /// Show time series: which there are, or one of them as a plot.
+    Series(commands::series::Series),
     /// Show the state of a subject.
     State(commands::state::State),
     /// Measure.
@@ -97,6 +101,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Consumers(consumers) => consumers.run(&settings),
         Command::DeadLetters(dead_letters) => dead_letters.run(&settings),
         Command::Events(events) => events.run(&settings),
+        Command::Projections(projections) => projections.run(&settings),
+        Command::Series(series) => series.run(&settings),
         Command::State(state) => state.run(&settings),
         Command::Bench(bench) => bench.run(&settings),
         Command::Migrate => commands::migrate::run(&settings),

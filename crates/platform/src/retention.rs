@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Settings;
 
 const INTERVAL: Duration = Duration::from_hours(1);
+/// Late samples come mostly on their own day and the next; those that come later still find their way.
+const COMPRESS_AFTER: Duration = Duration::from_hours(24);
 
 /// Drops days of the log that are older than the retention.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub struct Retention {
     clock: Arc<dyn Clock>,
     keep: Duration,
     keep_dead_letters: Duration,
+    keep_series: Duration,
 }
 
 impl Retention {
@@ -29,6 +32,7 @@ impl Retention {
             clock,
             keep: days(settings.retention.log_days),
             keep_dead_letters: days(settings.retention.dead_letter_days),
+            keep_series: days(settings.retention.series_days),
         }
     }
 
@@ -52,6 +56,7 @@ impl Retention {
         if oldest - 1 > read_by_all {
             tracing::error!(oldest, read_by_all, "dropped events that a consumer has not read");
         }
+        self.store.series_retention.age(now - self.keep_series, now - COMPRESS_AFTER).await?;
         let expired = self.store.dead_letters.expire(now - self.keep_dead_letters).await?;
         if expired > 0 {
             tracing::warn!(expired, "gave up dead letters that nobody redrove in time");

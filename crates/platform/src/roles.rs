@@ -13,13 +13,15 @@ pub enum Role {
     Relay,
     /// Makes state of events.
     Projector,
+    /// Makes time series of what devices measure.
+    Inference,
     /// Answers questions.
     Query,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Relay, Self::Projector, Self::Query];
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Relay, Self::Projector, Self::Inference, Self::Query];
 }
 
 impl fmt::Display for Role {
@@ -28,6 +30,7 @@ impl fmt::Display for Role {
             Self::Ingest => "ingest",
             Self::Relay => "relay",
             Self::Projector => "projector",
+            Self::Inference => "inference",
             Self::Query => "query",
         })
     }

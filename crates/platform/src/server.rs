@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use cornjacket_bus::{Bus, Consumer};
+use cornjacket_bus::{Bus, Consumer, Handler};
 use cornjacket_domain::{Clock, SystemClock};
+use cornjacket_inference::{Processor, processor};
 use cornjacket_ingest::relay::{self, Relay};
 use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc};
 use cornjacket_query::{AdminRpc, Projector, QueryRpc, projections};
-use cornjacket_store::Store;
+use cornjacket_store::postgres::RelayCheckpoint;
+use cornjacket_store::{Store, Tx};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 
 use crate::checkpoint::StoreCheckpoint;
-use crate::config::Settings;
+use crate::config::{BusUrl, Settings};
 use crate::grpc::{self, Service};
 use crate::ops::{self, Readiness};
 use crate::retention;
@@ -67,6 +69,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
             Role::Ingest => process.start_ingest().await?,
             Role::Relay => process.start_relay(),
             Role::Projector => process.start_projectors(),
+            Role::Inference => process.start_inference(),
             Role::Query => process.start_query().await?,
         }
     }
@@ -116,11 +119,15 @@ impl Process<'_> {
         let listener = self.listen("query", self.settings.query.listen).await?;
         let rpc = QueryRpc {
             log: self.store.log.clone(),
-            read_model: self.store.read_model.clone(),
+            snapshots: self.store.snapshots.clone(),
+            consumers: self.store.consumers.clone(),
+            relay: self.relay(),
+            partitions: self.store.partitions,
             epoch: self.epoch,
             default_deadline: Duration::from_millis(self.settings.query.default_deadline_ms),
             clock: self.clock.clone(),
             keep: Duration::from_hours(24) * self.settings.retention.state_days,
+            keep_samples: Duration::from_hours(24) * self.settings.retention.series_days,
             parameters: self.settings.projections.parameters(),
         };
         let admin = AdminRpc {
@@ -136,8 +143,13 @@ impl Process<'_> {
     }
 
     /// With the embedded bus there is nothing to publish.
+    fn relay(&self) -> Option<RelayCheckpoint> {
+        let embedded = matches!(self.settings.bus_url(), Ok(BusUrl::Embedded));
+        self.store.relay.clone().filter(|_| !embedded)
+    }
+
     fn start_relay(&self) {
-        let Some(checkpoint) = self.store.relay.clone() else { return };
+        let Some(checkpoint) = self.relay() else { return };
         let options = relay::Options {
             lease: Duration::from_millis(self.settings.relay.lease_ms),
             commit_interval: Duration::from_millis(self.settings.bus.commit_interval_ms),
@@ -152,15 +164,24 @@ impl Process<'_> {
 
     fn start_projectors(&self) {
         for projection in projections::ALL {
-            let checkpoint = StoreCheckpoint::new(&self.store, self.clock.clone());
             let projector = Projector::new(projection, self.settings.projections.parameters());
-            let consumer = Consumer::new(self.bus.clone(), checkpoint, projector, self.epoch);
-            let stop = self.shutdown.stop.clone();
-            self.shutdown.spawn(projection.id.name, async move {
-                consumer.run(stop.cancelled_owned()).await;
-                Ok(())
-            });
+            self.consume(projection.id.name, projector);
         }
+    }
+
+    fn start_inference(&self) {
+        let keep = Duration::from_hours(24) * self.settings.retention.series_days;
+        self.consume(processor::NAME, Processor::new(keep));
+    }
+
+    fn consume(&self, name: &'static str, handler: impl Handler<Box<dyn Tx>>) {
+        let checkpoint = StoreCheckpoint::new(&self.store, self.clock.clone());
+        let consumer = Consumer::new(self.bus.clone(), checkpoint, handler, self.epoch);
+        let stop = self.shutdown.stop.clone();
+        self.shutdown.spawn(name, async move {
+            consumer.run(stop.cancelled_owned()).await;
+            Ok(())
+        });
     }
 
     fn serve(&self, listener: TcpListener, service: Service) {

@@ -9,6 +9,7 @@ mod page;
 pub mod projections;
 pub mod projector;
 pub mod rpc;
+mod series;
 
 pub use admin::AdminRpc;
 pub use projector::Projector;

@@ -41,14 +41,14 @@ impl Handler<Box<dyn Tx>> for Projector {
         if subjects.is_empty() {
             return Ok(());
         }
-        let loaded = tx.load_states(self.projection.id, &subjects).await.map_err(store_failed)?;
+        let loaded = tx.load_states(self.projection.id, &subjects).await.map_err(failed)?;
         let mut known: BTreeMap<&str, &State> =
             loaded.iter().map(|state| (state.subject.as_str(), state)).collect();
         let mut states = Vec::with_capacity(by_subject.len());
         for (subject, happenings) in by_subject {
             states.extend(self.fold(subject, known.remove(subject), &happenings)?);
         }
-        tx.save_states(self.projection.id, &states).await.map_err(store_failed)
+        tx.save_states(self.projection.id, &states).await.map_err(failed)
     }
 }
 
@@ -88,12 +88,6 @@ impl Projector {
     }
 }
 
-/// A store that fails is not the event's fault, unless it says so.
-fn store_failed(error: StoreError) -> HandlerError {
-    match error {
-        StoreError::Unfit(_) => HandlerError::Unfit(error.into()),
-        StoreError::Outage(_) | StoreError::Defect(_) | StoreError::Refused(_) => {
-            HandlerError::Retry(error.into())
-        }
-    }
+fn failed(error: StoreError) -> HandlerError {
+    HandlerError::of_store(error.is_unfit(), error)
 }

@@ -8,6 +8,9 @@ pub enum StoreError {
     /// The database does not answer, is busy or is restarting. Trying again later may help.
     #[error("the store is not available: {0}")]
     Outage(#[source] sqlx::Error),
+    /// The statement took longer than it was given, and ended without an answer.
+    #[error("the statement took too long: {0}")]
+    Deadline(#[source] sqlx::Error),
     /// The database was asked something wrong or holds something wrong: a defect, which trying again does not mend.
     #[error("the store failed: {0}")]
     Defect(#[source] sqlx::Error),
@@ -22,7 +25,12 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again later may help.
     pub const fn is_outage(&self) -> bool {
-        matches!(self, Self::Outage(_))
+        matches!(self, Self::Outage(_) | Self::Deadline(_))
+    }
+
+    /// Whether the data is at fault.
+    pub const fn is_unfit(&self) -> bool {
+        matches!(self, Self::Unfit(_))
     }
 }
 
@@ -30,6 +38,8 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if is_unfit(&error) {
             Self::Unfit(error)
+        } else if is_deadline(&error) {
+            Self::Deadline(error)
         } else if is_outage(&error) {
             Self::Outage(error)
         } else {
@@ -57,6 +67,12 @@ fn is_outage(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => is_database_outage(error.as_ref()),
         _ => false,
     }
+}
+
+/// PostgreSQL's `query_canceled`, by `statement_timeout`; `SQLITE_INTERRUPT`.
+fn is_deadline(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().is_some_and(|code| code == "57014" || code == "9")
 }
 
 /// PostgreSQL's class of data exceptions: a NUL in a text, a number out of range.

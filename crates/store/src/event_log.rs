@@ -25,18 +25,45 @@ pub trait EventLog: Debug + Send + Sync {
     /// The events of a range, in order of position, at most `range.limit`.
     async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// The event of that key.
-    async fn find(&self, key: EventKey) -> Result<Option<StoredEvent>, StoreError>;
-
-    /// The ingest time of the event at or, where that one is gone, next after a position.
-    async fn time_at(&self, position: u64) -> Result<Option<Timestamp>, StoreError>;
-
     /// The highest position that is known to be stored. It changes when events are stored, by whichever process.
     fn watch(&self) -> watch::Receiver<u64>;
 
     /// Drops what was stored before the day of `time`, but nothing above `keep_after`. Returns the oldest position
     /// that is left, or the next one when none is.
     async fn drop_before(&self, time: Timestamp, keep_after: u64) -> Result<u64, StoreError>;
+}
+
+/// Reading the log, in a snapshot.
+#[async_trait]
+pub trait EventLogSnapshot: Send {
+    /// Where the log is.
+    async fn head(&mut self) -> Result<Head, StoreError>;
+
+    /// The events of a range, in order of position, at most `range.limit`.
+    async fn read(&mut self, range: &Range) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The event of that key.
+    async fn find(&mut self, key: EventKey) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// The ingest time of the event at or, where that one is gone, next after a position.
+    async fn time_at(&mut self, position: u64) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The last position stored before `time`, so that the log from `time` on is the positions above it.
+    ///
+    /// Times never go back along the log, so halving finds the place in some twenty reads, and no index of times is
+    /// needed.
+    async fn position_before(&mut self, time: Timestamp) -> Result<u64, StoreError> {
+        // Invariant: every event at or below `low` is before `time`; every one above `high` is not.
+        let (mut low, mut high) = (0, self.head().await?.position);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            match self.time_at(middle).await? {
+                Some(found) if found < time => low = middle,
+                _ => high = middle - 1,
+            }
+        }
+        Ok(low)
+    }
 }
 
 /// What became of an event that was appended.
@@ -128,21 +155,4 @@ pub(crate) fn read_statement(table: &str, mark: char, range: &Range) -> String {
         "select position, ingest_time, type, subject, event from {table}
         where position > {mark}1 and position <= {mark}2{conditions} order by position {order} limit {mark}3"
     )
-}
-
-/// The last position stored before `time`, so that the log from `time` on is the positions above it.
-///
-/// Times never go back along the log, so halving finds the place in some twenty reads, and no index of times is
-/// needed.
-pub async fn position_before(log: &dyn EventLog, time: Timestamp) -> Result<u64, StoreError> {
-    // Invariant: every event at or below `low` is before `time`; every one above `high` is not.
-    let (mut low, mut high) = (0, log.head().await?.position);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        match log.time_at(middle).await? {
-            Some(found) if found < time => low = middle,
-            _ => high = middle - 1,
-        }
-    }
-    Ok(low)
 }

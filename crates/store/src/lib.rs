@@ -12,6 +12,8 @@ pub mod offsets;
 mod open;
 pub mod postgres;
 pub mod read_model;
+pub mod series;
+pub mod snapshot;
 pub mod sqlite;
 mod tail;
 
@@ -20,10 +22,14 @@ pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
 pub use error::StoreError;
-pub use event_log::{Appended, EventLog, Head, Range, Select};
+pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
-pub use read_model::{ProjectionId, ReadModel, ReadModelTx, Reading, State};
+pub use read_model::{ProjectionId, ReadModelSnapshot, ReadModelTx, State};
+pub use series::{
+    ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx, TimeRange,
+};
+pub use snapshot::{Snapshot, Snapshots};
 pub use tail::Tail;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::StoreError;
 use crate::dead_letters::DeadLettersTx;
 use crate::read_model::ReadModelTx;
+use crate::series::SeriesTx;
 
 /// One partition of a topic as one consumer sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +50,7 @@ pub trait Offsets: Debug + Send + Sync {
 
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
-pub trait Tx: ReadModelTx + DeadLettersTx {
+pub trait Tx: ReadModelTx + SeriesTx + DeadLettersTx {
     /// Makes effect and progress durable together.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

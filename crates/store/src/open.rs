@@ -6,13 +6,14 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresEventLog, PostgresOffsets, PostgresReadModel,
-    PostgresStore, RelayCheckpoint,
+    PostgresConsumers, PostgresDeadLetters, PostgresEventLog, PostgresOffsets, PostgresSeriesRetention,
+    PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteEventLog, SqliteOffsets, SqliteReadModel, SqliteStore,
+    SqliteConsumers, SqliteDeadLetters, SqliteEventLog, SqliteOffsets, SqliteSeriesRetention,
+    SqliteSnapshots, SqliteStore,
 };
-use crate::{Consumers, DeadLetters, EventLog, Offsets, ReadModel, StoreError};
+use crate::{Consumers, DeadLetters, EventLog, Offsets, SeriesRetention, Snapshots, StoreError};
 
 /// Every port onto one store.
 #[derive(Clone, Debug)]
@@ -25,8 +26,10 @@ pub struct Store {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What consumers say of themselves.
     pub consumers: Arc<dyn Consumers>,
-    /// What projections made.
-    pub read_model: Arc<dyn ReadModel>,
+    /// Where questions are answered from.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Lets go of old samples.
+    pub series_retention: Arc<dyn SeriesRetention>,
     /// What the relay remembers, where there can be one.
     pub relay: Option<RelayCheckpoint>,
     /// The number of partitions of every topic.
@@ -42,6 +45,17 @@ pub struct Options {
     pub partitions: Partitions,
     /// What happens when the database would not keep what it committed.
     pub durability: Durability,
+    /// Where questions are asked, when that is another server than `url`: a replica. PostgreSQL's alone.
+    pub read_url: Option<String>,
+    /// Questions that are answered at once, at the most.
+    pub read_connections: u32,
+}
+
+impl Options {
+    /// A durable store at `url`.
+    pub const fn new(url: String, partitions: Partitions) -> Self {
+        Self { url, partitions, durability: Durability::Required, read_url: None, read_connections: 8 }
+    }
 }
 
 /// Whether a database must keep what it committed.
@@ -58,34 +72,36 @@ impl Store {
     /// Opens the store and brings its schema up to date.
     pub async fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         match options.url.split_once("://") {
-            Some(("sqlite", path)) => Self::open_sqlite(Path::new(path), clock, options.partitions).await,
+            Some(("sqlite", path)) => Self::open_sqlite(Path::new(path), clock, options).await,
             Some(("postgres" | "postgresql", _)) => Self::open_postgres(options, clock).await,
             _ => Err(StoreError::Refused("store.url must begin with sqlite:// or postgres://".to_owned())),
         }
     }
 
-    async fn open_sqlite(path: &Path, clock: Arc<dyn Clock>, wanted: Partitions) -> Result<Self, StoreError> {
-        let store = Arc::new(SqliteStore::open(path).await?);
+    async fn open_sqlite(path: &Path, clock: Arc<dyn Clock>, options: &Options) -> Result<Self, StoreError> {
+        let store = Arc::new(SqliteStore::open(path, options.read_connections).await?);
         Ok(Self {
-            partitions: store.partitions(wanted).await?,
+            partitions: store.partitions(options.partitions).await?,
             log: Arc::new(SqliteEventLog::open(store.clone(), clock).await?),
             offsets: Arc::new(SqliteOffsets::new(store.clone())),
             dead_letters: Arc::new(SqliteDeadLetters::new(store.clone())),
             consumers: Arc::new(SqliteConsumers::new(store.clone())),
-            read_model: Arc::new(SqliteReadModel::new(store)),
+            snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
+            series_retention: Arc::new(SqliteSeriesRetention::new(store)),
             relay: None,
         })
     }
 
     async fn open_postgres(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let store = Arc::new(PostgresStore::open(&options.url, options.durability).await?);
+        let store = Arc::new(PostgresStore::open(options).await?);
         Ok(Self {
             partitions: store.partitions(options.partitions).await?,
             log: Arc::new(PostgresEventLog::open(store.clone(), clock).await?),
             offsets: Arc::new(PostgresOffsets::new(store.clone())),
             dead_letters: Arc::new(PostgresDeadLetters::new(store.clone())),
             consumers: Arc::new(PostgresConsumers::new(store.clone())),
-            read_model: Arc::new(PostgresReadModel::new(store.clone())),
+            snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
+            series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store)),
         })
     }

@@ -1,7 +1,5 @@
 //! The port onto the state that projections make.
 
-use std::fmt::Debug;
-
 use async_trait::async_trait;
 use cornjacket_domain::Timestamp;
 
@@ -30,27 +28,17 @@ pub struct State {
     pub event_time: Timestamp,
 }
 
-/// A state, and what it includes, in one snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// The state, when there is one.
-    pub state: Option<State>,
-    /// The state includes every event of the partition asked about up to here, but for those that are parked.
-    pub included: u64,
-    /// The lowest position of an event of the subject that is parked in the partition; 0 when it is not known.
-    pub parked: Option<u64>,
-}
-
-/// Reading states.
+/// Reading states, in a snapshot.
 #[async_trait]
-pub trait ReadModel: Debug + Send + Sync {
-    /// The state of a subject, and what of the partition `fed_by` it includes.
-    async fn state(
-        &self,
-        projection: ProjectionId,
-        subject: &str,
-        fed_by: &ConsumerPartition,
-    ) -> Result<Reading, StoreError>;
+pub trait ReadModelSnapshot: Send {
+    /// The state of a subject.
+    async fn state(&mut self, projection: ProjectionId, subject: &str) -> Result<Option<State>, StoreError>;
+
+    /// How far the consumer has come in a partition: the last position whose effect is in.
+    async fn included(&mut self, at: &ConsumerPartition) -> Result<u64, StoreError>;
+
+    /// The lowest position of an event of a subject that is parked in a partition; 0 when it is not known.
+    async fn parked(&mut self, at: &ConsumerPartition, subject: &str) -> Result<Option<u64>, StoreError>;
 }
 
 /// Changing states, within the transaction of an effect.

@@ -7,13 +7,16 @@ mod fixtures;
 mod offsets;
 mod relay;
 mod roles;
+mod series;
+mod snapshot;
+mod timescale;
 mod writers;
 
 use std::sync::Arc;
 
 use cornjacket_domain::{Clock, Partitions};
 
-use crate::{Durability, Options, Store};
+use crate::{Options, Store};
 
 /// An empty store that a law is tried on.
 struct Backend {
@@ -35,8 +38,7 @@ impl Backend {
 
     /// Opens the store as a process would: on PostgreSQL, several may have it open.
     async fn open(&self, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
-        let (url, partitions) = (self.url.clone(), Partitions::ONE);
-        let options = Options { url, partitions, durability: Durability::Required };
+        let options = Options::new(self.url.clone(), Partitions::ONE);
         Ok(Store::open(&options, clock).await?)
     }
 }

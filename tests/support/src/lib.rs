@@ -20,6 +20,7 @@ pub mod program;
 pub mod scratch;
 pub mod shared;
 mod spawner;
+pub mod timescale;
 mod tree;
 pub mod wait;
 
@@ -30,3 +31,4 @@ pub use program::Program;
 pub use rustix::process::Signal;
 pub use scratch::Scratch;
 pub use shared::{fresh_database, shared_kafka, shared_postgres};
+pub use timescale::Timescale;

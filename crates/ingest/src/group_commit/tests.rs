@@ -1,9 +1,9 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use cornjacket_domain::{EventKey, Limits, StoredEvent, Timestamp};
+use cornjacket_domain::{Limits, StoredEvent, Timestamp};
 use cornjacket_proto::events as proto;
-use cornjacket_store::{Head, Range};
+use cornjacket_store::{Head, Range, StoreError};
 use tokio::sync::watch;
 
 use super::*;
@@ -42,12 +42,6 @@ impl EventLog for GatedLog {
         unreachable!("a group commit only appends")
     }
     async fn read(&self, _: &Range) -> Result<Vec<StoredEvent>, StoreError> {
-        unreachable!("a group commit only appends")
-    }
-    async fn find(&self, _: EventKey) -> Result<Option<StoredEvent>, StoreError> {
-        unreachable!("a group commit only appends")
-    }
-    async fn time_at(&self, _: u64) -> Result<Option<Timestamp>, StoreError> {
         unreachable!("a group commit only appends")
     }
     fn watch(&self) -> watch::Receiver<u64> {

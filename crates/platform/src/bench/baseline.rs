@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cornjacket_domain::{Clock, Event, Limits, Partitions, SystemClock};
+use cornjacket_store::Store;
 use cornjacket_store::postgres::copy;
-use cornjacket_store::{Durability, Store};
 use tokio::process::Command;
 
 use super::scratch::{Database, client, output};
@@ -43,8 +43,8 @@ pub async fn sqlite_append(
 }
 
 async fn open(url: &str) -> anyhow::Result<Store> {
-    let (url, partitions, durability) = (url.to_owned(), Partitions::ONE, Durability::Required);
-    let options = cornjacket_store::Options { url, partitions, durability };
+    let (url, partitions) = (url.to_owned(), Partitions::ONE);
+    let options = cornjacket_store::Options::new(url, partitions);
     Ok(Store::open(&options, Arc::new(SystemClock)).await?)
 }
 

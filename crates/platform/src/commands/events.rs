@@ -108,7 +108,11 @@ async fn tail(
 }
 
 async fn get(server: &Server, settings: &Settings, source: String, id: String) -> anyhow::Result<()> {
-    let response = server.query(settings).await?.get_event(GetEventRequest { id, source }).await;
+    let response = server
+        .query(settings)
+        .await?
+        .get_event(GetEventRequest { id, source, ..GetEventRequest::default() })
+        .await;
     let event = response.map_err(|status| told(&status))?.into_inner().event.unwrap_or_default();
     println!("{}", json(&event)?);
     Ok(())

@@ -7,6 +7,8 @@ pub mod dead_letters;
 pub mod dev;
 pub mod events;
 pub mod migrate;
+pub mod projections;
+pub mod series;
 pub mod serve;
 pub mod state;
 mod table;

@@ -28,6 +28,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     pub url: String,
+    pub read_url: String,
     pub allow_unsafe_durability: bool,
 }
 
@@ -75,6 +76,7 @@ pub struct Ingest {
 pub struct Query {
     pub listen: SocketAddr,
     pub default_deadline_ms: u64,
+    pub connections: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -117,6 +119,7 @@ pub enum LogFormat {
 pub struct Retention {
     pub log_days: u32,
     pub state_days: u32,
+    pub series_days: u32,
     pub dead_letter_days: u32,
 }
 
@@ -155,6 +158,12 @@ impl Settings {
             "ingest.queue_bytes: must hold two batches ({} bytes)",
             2 * self.ingest.batch_bytes
         );
+        anyhow::ensure!(self.query.connections > 0, "query.connections: must be above zero");
+        let (url, read_url) = (&self.store.url, &self.store.read_url);
+        anyhow::ensure!(
+            read_url.is_empty() || (url.starts_with("postgres") && read_url.starts_with("postgres")),
+            "store.read_url: must be postgres://… beside a store.url that is"
+        );
         Ok(())
     }
 
@@ -172,6 +181,8 @@ impl Settings {
             url: self.store.url.clone(),
             partitions: self.partitions()?,
             durability,
+            read_url: Some(self.store.read_url.clone()).filter(|url| !url.is_empty()),
+            read_connections: self.query.connections,
         })
     }
 
@@ -210,6 +221,7 @@ impl Settings {
     pub fn masked(&self) -> anyhow::Result<String> {
         let mut masked = self.clone();
         masked.store.url = mask_password(&self.store.url);
+        masked.store.read_url = mask_password(&self.store.read_url);
         masked.bus.url = mask_password(&self.bus.url);
         Ok(toml::to_string(&masked)?)
     }

@@ -5,6 +5,7 @@ pub mod system_status;
 mod time;
 pub mod user_session;
 
+use std::fmt;
 use std::time::Duration;
 
 use cornjacket_domain::{Timestamp, Topic};
@@ -76,6 +77,15 @@ pub enum TypePattern {
     Under(&'static str),
 }
 
+impl fmt::Display for TypePattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(wanted) => formatter.write_str(wanted),
+            Self::Under(prefix) => write!(formatter, "{prefix}*"),
+        }
+    }
+}
+
 impl TypePattern {
     const fn text(&self) -> &'static str {
         match self {
@@ -135,6 +145,11 @@ pub struct Declared {
 impl Declared {
     const fn of<P: Projection>() -> Self {
         Self { id: P::ID, types: P::TYPES, fold_json: fold_json::<P>, json_at: json_at::<P> }
+    }
+
+    /// The types of the events that it reads.
+    pub fn types(&self) -> impl Iterator<Item = &TypePattern> {
+        self.types.iter()
     }
 
     /// The topics in which its events are.

@@ -3,11 +3,12 @@
 use cornjacket_domain::{Caller, Timestamp};
 use cornjacket_proto::query::{ListEventsRequest, ListEventsResponse};
 use cornjacket_proto::status::Failure;
-use cornjacket_store::event_log::position_before;
-use cornjacket_store::{Range, Select};
+use cornjacket_store::{Range, Select, Snapshot};
+use tokio::time::Instant;
 use tonic::Request;
 
-use super::{QueryRpc, caller, decode, given, invalid, require_epoch, store_failed};
+use super::consistency::snapshot_of_log;
+use super::{QueryRpc, caller, decode, given, invalid, store_failed};
 use crate::page::{self, Cursor};
 
 /// Where a page ended: at this position.
@@ -19,17 +20,18 @@ struct After {
 
 pub(super) async fn list_events(
     rpc: &QueryRpc,
+    deadline: Instant,
     request: Request<ListEventsRequest>,
 ) -> Result<ListEventsResponse, Failure> {
     let caller = caller(&request);
     let mut request = request.into_inner();
-    require_epoch(rpc, &request.consistency_token)?;
     let size = page::size(request.page_size)?;
     let (token, filter) = (std::mem::take(&mut request.page_token), filter_of(&request));
     let cursor = Cursor::of(filter);
     let after: Option<After> = cursor.read(&token)?;
-    let range = range(rpc, request, size, after).await?;
-    let stored = rpc.log.read(&range).await.map_err(|error| store_failed(&error))?;
+    let mut snapshot = snapshot_of_log(rpc, deadline, &request.consistency_token).await?;
+    let range = range(snapshot.as_mut(), request, size, after).await?;
+    let stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;
     let last = stored.last().filter(|_| stored.len() == size as usize);
     let next_page_token =
         last.map(|last| cursor.write(&After { position: last.position })).unwrap_or_default();
@@ -49,7 +51,7 @@ fn filter_of(request: &ListEventsRequest) -> Vec<u8> {
 }
 
 async fn range(
-    rpc: &QueryRpc,
+    snapshot: &mut dyn Snapshot,
     request: ListEventsRequest,
     limit: u32,
     after: Option<After>,
@@ -57,10 +59,10 @@ async fn range(
     let mut low = request.from_position.saturating_sub(1);
     let mut high = u64::MAX;
     if let Some(start) = time("start_time", request.start_time.as_ref())? {
-        low = low.max(position_before(rpc.log.as_ref(), start).await.map_err(|error| store_failed(&error))?);
+        low = low.max(snapshot.position_before(start).await.map_err(|error| store_failed(&error))?);
     }
     if let Some(end) = time("end_time", request.end_time.as_ref())? {
-        high = position_before(rpc.log.as_ref(), end).await.map_err(|error| store_failed(&error))?;
+        high = snapshot.position_before(end).await.map_err(|error| store_failed(&error))?;
     }
     match after {
         Some(After { position }) if request.descending => high = high.min(position.saturating_sub(1)),
@@ -71,7 +73,7 @@ async fn range(
     Ok(Range { after: low, until: high, select, descending: request.descending, limit })
 }
 
-fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Failure> {
+pub(super) fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Failure> {
     let read =
         |time| Timestamp::from_proto(time).ok_or_else(|| invalid(field, "is out of range", "OUT_OF_RANGE"));
     time.map(read).transpose()

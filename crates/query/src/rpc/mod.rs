@@ -1,36 +1,54 @@
 //! `cornjacket.query.v1.QueryService`, a file for each method.
 
+mod consistency;
+mod deadline;
 mod get_event;
+mod get_event_timeline;
 mod get_projection;
 mod json;
 mod list_events;
+mod list_projections;
+mod list_series;
+mod query_series;
 mod tail_events;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, Clock, ConsistencyToken, StoredEvent};
+use cornjacket_domain::{Caller, Clock, Partitions, RollupStep, StoredEvent, Timestamp};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
-    GetEventRequest, GetEventResponse, GetProjectionRequest, GetProjectionResponse, ListEventsRequest,
-    ListEventsResponse, TailEventsRequest,
+    GetEventRequest, GetEventResponse, GetEventTimelineRequest, GetEventTimelineResponse,
+    GetProjectionRequest, GetProjectionResponse, ListEventsRequest, ListEventsResponse,
+    ListProjectionsRequest, ListProjectionsResponse, ListSeriesRequest, ListSeriesResponse,
+    QuerySeriesRequest, QuerySeriesResponse, TailEventsRequest,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{EventLog, ReadModel, StoreError};
+use cornjacket_store::postgres::RelayCheckpoint;
+use cornjacket_store::{Consumers, EventLog, Snapshots, StoreError};
 use futures::stream::BoxStream;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
+
+use self::deadline::{time_left, until};
 
 use crate::projections::{Moment, Parameters};
 
 /// What the methods read from.
 #[derive(Clone, Debug)]
 pub struct QueryRpc {
-    /// The event log.
+    /// The event log, which is followed.
     pub log: Arc<dyn EventLog>,
-    /// The states.
-    pub read_model: Arc<dyn ReadModel>,
+    /// Where questions are answered from.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Consumers, to tell how far an event has come.
+    pub consumers: Arc<dyn Consumers>,
+    /// The relay, where there is one.
+    pub relay: Option<RelayCheckpoint>,
+    /// Of every topic.
+    pub partitions: Partitions,
     /// The epoch of the log; tokens of another one are refused.
     pub epoch: u32,
     /// How long a call without a deadline of its own may take.
@@ -39,6 +57,8 @@ pub struct QueryRpc {
     pub clock: Arc<dyn Clock>,
     /// Values of states that are older have expired.
     pub keep: Duration,
+    /// Samples that are older are no longer shown.
+    pub keep_samples: Duration,
     /// As when the states were made.
     pub parameters: Parameters,
 }
@@ -48,6 +68,16 @@ impl QueryRpc {
     fn moment(&self) -> Moment {
         let now = self.clock.now();
         Moment { now, oldest: now - self.keep, parameters: self.parameters }
+    }
+
+    /// Samples before this time are no longer shown. It is a whole hour, so that samples and roll-ups end at one time.
+    fn oldest_sample(&self) -> Timestamp {
+        RollupStep::Hour.bucket_of(self.clock.now() - self.keep_samples)
+    }
+
+    /// When the caller of a request no longer waits.
+    fn deadline<T>(&self, request: &Request<T>) -> Instant {
+        Instant::now() + time_left(request.metadata()).unwrap_or(self.default_deadline)
     }
 
     /// The service, ready to be mounted on a server.
@@ -64,7 +94,48 @@ impl QueryService for QueryRpc {
         &self,
         request: Request<ListEventsRequest>,
     ) -> Result<Response<ListEventsResponse>, Status> {
-        Ok(Response::new(list_events::list_events(self, request).await?))
+        let deadline = self.deadline(&request);
+        until(deadline, list_events::list_events(self, deadline, request)).await
+    }
+
+    async fn get_event(
+        &self,
+        request: Request<GetEventRequest>,
+    ) -> Result<Response<GetEventResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, get_event::get_event(self, deadline, request)).await
+    }
+
+    async fn get_projection(
+        &self,
+        request: Request<GetProjectionRequest>,
+    ) -> Result<Response<GetProjectionResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, get_projection::get_projection(self, deadline, request)).await
+    }
+
+    async fn query_series(
+        &self,
+        request: Request<QuerySeriesRequest>,
+    ) -> Result<Response<QuerySeriesResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, query_series::query_series(self, deadline, request)).await
+    }
+
+    async fn list_series(
+        &self,
+        request: Request<ListSeriesRequest>,
+    ) -> Result<Response<ListSeriesResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, list_series::list_series(self, deadline, request)).await
+    }
+
+    async fn get_event_timeline(
+        &self,
+        request: Request<GetEventTimelineRequest>,
+    ) -> Result<Response<GetEventTimelineResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, get_event_timeline::get_event_timeline(self, deadline, request)).await
     }
 
     async fn tail_events(
@@ -74,18 +145,11 @@ impl QueryService for QueryRpc {
         Ok(Response::new(tail_events::tail_events(self, request).await?))
     }
 
-    async fn get_event(
+    async fn list_projections(
         &self,
-        request: Request<GetEventRequest>,
-    ) -> Result<Response<GetEventResponse>, Status> {
-        Ok(Response::new(get_event::get_event(self, request).await?))
-    }
-
-    async fn get_projection(
-        &self,
-        request: Request<GetProjectionRequest>,
-    ) -> Result<Response<GetProjectionResponse>, Status> {
-        Ok(Response::new(get_projection::get_projection(self, request).await?))
+        _: Request<ListProjectionsRequest>,
+    ) -> Result<Response<ListProjectionsResponse>, Status> {
+        Ok(Response::new(list_projections::list_projections()))
     }
 }
 
@@ -121,20 +185,6 @@ pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
     Failure::new(ErrorKind::Invalid, format!("{field} {description}")).with_violations(vec![violation])
 }
 
-/// A token that the log itself is asked with. The log has every event that it gave a receipt for.
-fn require_epoch(rpc: &QueryRpc, token: &str) -> Result<Option<ConsistencyToken>, Failure> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let token = ConsistencyToken::decode(token)
-        .map_err(|_| invalid("consistency_token", "is not a token of a receipt", "GRAMMAR"))?;
-    if token.epoch == rpc.epoch {
-        Ok(Some(token))
-    } else {
-        Err(invalid("consistency_token", "is of another epoch of the log", "OTHER_EPOCH"))
-    }
-}
-
 fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
     stored.decode().map_err(|error| {
         tracing::error!(%error, position = stored.position, "a stored event does not decode");
@@ -144,6 +194,9 @@ fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
 
 /// What the caller is told when the store did not answer; the detail goes to the log.
 pub(crate) fn store_failed(error: &StoreError) -> Failure {
+    if matches!(error, StoreError::Deadline(_)) {
+        return deadline::passed();
+    }
     tracing::error!(%error, "a query failed");
     if error.is_outage() {
         Failure::new(ErrorKind::Unavailable, "the store is not available")

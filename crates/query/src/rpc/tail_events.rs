@@ -13,6 +13,7 @@ use futures::stream::BoxStream;
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
+use super::consistency::require_epoch;
 use super::list_events::{may_read, select};
 use super::{QueryRpc, caller, decode, invalid, store_failed};
 use crate::page::Cursor;
@@ -38,7 +39,9 @@ pub(super) async fn tail_events(
     request: Request<TailEventsRequest>,
 ) -> Result<BoxStream<'static, Item>, Failure> {
     let caller = caller(&request);
-    let TailEventsRequest { from_position, resume_token, subject, r#type } = request.into_inner();
+    let TailEventsRequest { from_position, resume_token, subject, r#type, consistency_token } =
+        request.into_inner();
+    require_epoch(rpc, &consistency_token)?;
     let select = select(subject, r#type);
     let cursor = Cursor::of(format!("tail {select:?}"));
     let after = match cursor.read::<Place>(&resume_token)? {

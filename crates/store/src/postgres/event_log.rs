@@ -11,9 +11,10 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::snapshot::PostgresSnapshot;
 use super::{PostgresStore, copy, wake};
 use crate::StoreError;
-use crate::event_log::{Appended, EventLog, Head, Range, read_statement};
+use crate::event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, read_statement};
 use crate::numbering::{LedgerRow, Numbering};
 
 const HEAD: &str = "select epoch, position, ingest_time from event_store.head";
@@ -70,24 +71,7 @@ impl EventLog for PostgresEventLog {
     }
 
     async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
-        let statement = read_statement("event_store.log", '$', range);
-        let (after, until) = (signed(range.after), signed(range.until));
-        let query =
-            sqlx::query(AssertSqlSafe(statement)).bind(after).bind(until).bind(i64::from(range.limit));
-        let query = range.select.texts().fold(query, sqlx::query::Query::bind);
-        let rows = query.fetch_all(&self.store.reader).await?;
-        rows.iter().map(stored_event).collect()
-    }
-
-    async fn find(&self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
-        let row = sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(&self.store.reader).await?;
-        row.as_ref().map(stored_event).transpose()
-    }
-
-    async fn time_at(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
-        let time =
-            sqlx::query_scalar(TIME_AT).bind(signed(position)).fetch_optional(&self.store.reader).await?;
-        Ok(time.map(from_sql))
+        read(&self.store.reader, range).await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
@@ -97,6 +81,36 @@ impl EventLog for PostgresEventLog {
     async fn drop_before(&self, time: Timestamp, keep_after: u64) -> Result<u64, StoreError> {
         super::retention::drop_before(&self.store.owner, time, keep_after).await
     }
+}
+
+#[async_trait]
+impl EventLogSnapshot for PostgresSnapshot {
+    async fn head(&mut self) -> Result<Head, StoreError> {
+        fetch_head(&mut *self.0).await
+    }
+
+    async fn read(&mut self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+        read(&mut *self.0, range).await
+    }
+
+    async fn find(&mut self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
+        let row = sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(&mut *self.0).await?;
+        row.as_ref().map(stored_event).transpose()
+    }
+
+    async fn time_at(&mut self, position: u64) -> Result<Option<Timestamp>, StoreError> {
+        let time = sqlx::query_scalar(TIME_AT).bind(signed(position)).fetch_optional(&mut *self.0).await?;
+        Ok(time.map(from_sql))
+    }
+}
+
+async fn read<'e>(executor: impl PgExecutor<'e>, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+    let statement = read_statement("event_store.log", '$', range);
+    let (after, until) = (signed(range.after), signed(range.until));
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(after).bind(until).bind(i64::from(range.limit));
+    let query = range.select.texts().fold(query, sqlx::query::Query::bind);
+    let rows = query.fetch_all(executor).await?;
+    rows.iter().map(stored_event).collect()
 }
 
 async fn fetch_head<'e>(executor: impl PgExecutor<'e>) -> Result<Head, StoreError> {
@@ -158,7 +172,7 @@ fn known(row: &PgRow) -> Result<HashMap<EventKey, LedgerRow>, sqlx::Error> {
 }
 
 /// Positions above what PostgreSQL can store do not exist.
-fn signed(position: u64) -> i64 {
+pub(super) fn signed(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
 

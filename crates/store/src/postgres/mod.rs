@@ -4,10 +4,12 @@ mod consumers;
 pub mod copy;
 mod dead_letters;
 mod event_log;
-mod offsets;
+pub(crate) mod offsets;
 mod read_model;
 mod relay;
-mod retention;
+pub(crate) mod retention;
+mod series;
+pub(crate) mod snapshot;
 mod wake;
 
 use std::str::FromStr;
@@ -21,13 +23,14 @@ pub use consumers::PostgresConsumers;
 pub use dead_letters::PostgresDeadLetters;
 pub use event_log::PostgresEventLog;
 pub use offsets::PostgresOffsets;
-pub use read_model::PostgresReadModel;
 pub use relay::{Claim, RelayCheckpoint};
+pub use retention::PostgresSeriesRetention;
+pub use snapshot::PostgresSnapshots;
 
 use crate::StoreError;
-use crate::open::Durability;
+use crate::open::{Durability, Options};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");
+pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// How long a caller waits for a connection before it is an outage.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,8 +62,10 @@ pub struct PostgresStore {
     writer: PgPool,
     /// For consumers' effects.
     effects: PgPool,
-    /// For reading.
+    /// For our own reading: the relay, the wake-up, operators.
     reader: PgPool,
+    /// For questions, perhaps to a replica.
+    queries: PgPool,
     /// For letting go of old days, which only the tables' owner may.
     owner: PgPool,
     /// Whether large batches are copied.
@@ -71,10 +76,8 @@ impl PostgresStore {
     /// Connects and brings the schema up to date; another process that does so at the same time waits.
     ///
     /// Refused when the server would not be durable, unless that is waived.
-    pub async fn open(url: &str, durability: Durability) -> Result<Self, StoreError> {
-        // Asking after every statement whether it is to be logged costs more than it is worth.
-        let options =
-            PgConnectOptions::from_str(url)?.application_name("cornjacket").disable_statement_logging();
+    pub async fn open(wanted: &Options) -> Result<Self, StoreError> {
+        let options = connect_options(&wanted.url)?;
         let copies = options.get_socket().is_some() || options.get_host().starts_with('/');
         migrate(options.clone()).await?;
         let pool = |size| PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
@@ -84,12 +87,15 @@ impl PostgresStore {
         // A plan made while the ledger is small would be kept when it no longer is: never by sequential scan.
         let by_index = role(INGEST).options([("enable_seqscan", "off")]);
         let writer = pool(3).test_before_acquire(false).connect_with(by_index).await?;
-        require_durability(&writer, durability).await?;
+        require_durability(&writer, wanted.durability).await?;
         let effects = pool(8).connect_with(role(TIMESERIES)).await?;
-        let read_only = role(QUERY).options([("default_transaction_read_only", "on")]);
-        let reader = pool(8).connect_with(read_only).await?;
+        let read_only = [("role", QUERY), ("default_transaction_read_only", "on")];
+        let reader = pool(4).connect_with(options.clone().options(read_only)).await?;
+        let replica = connect_options(wanted.read_url.as_ref().unwrap_or(&wanted.url))?;
+        let queries = pool(wanted.read_connections);
+        let queries = queries.connect_with(replica.options(SESSION).options(read_only)).await?;
         let owner = pool(1).idle_timeout(OWNER_IDLE).connect_lazy_with(options);
-        Ok(Self { writer, effects, reader, owner, copies })
+        Ok(Self { writer, effects, reader, queries, owner, copies })
     }
 
     /// Fixes the number of partitions of every topic when the log is new, and returns it.
@@ -101,6 +107,11 @@ impl PostgresStore {
         let remembered = sqlx::query_as(PARTITIONS).fetch_all(&self.writer).await?;
         crate::open::check_partitions(wanted, &remembered)
     }
+}
+
+fn connect_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    // Asking after every statement whether it is to be logged costs more than it is worth.
+    Ok(PgConnectOptions::from_str(url)?.application_name("cornjacket").disable_statement_logging())
 }
 
 /// On a connection of its own: the lock on migrations may be held for longer than any timeout of ours.

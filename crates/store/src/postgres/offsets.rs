@@ -71,7 +71,7 @@ impl Offsets for PostgresOffsets {
 
 /// The transaction of an effect.
 #[derive(Debug)]
-pub(super) struct PostgresTx(pub(super) Transaction<'static, Postgres>);
+pub(crate) struct PostgresTx(pub(crate) Transaction<'static, Postgres>);
 
 #[async_trait]
 impl Tx for PostgresTx {

@@ -1,26 +1,18 @@
 //! States of projections on PostgreSQL.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::PostgresStore;
 use super::event_log::{from_sql, to_sql};
 use super::offsets::PostgresTx;
+use super::snapshot::PostgresSnapshot;
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
-use crate::read_model::{ProjectionId, ReadModel, ReadModelTx, Reading, State};
+use crate::read_model::{ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 
-// One statement has one snapshot.
-const STATE: &str = "select s.subject, s.state::text, s.last_position, s.event_time,
-        coalesce((select p.last_position from timeseries.progress p
-            where p.consumer = $4 and p.topic = $5 and p.partition = $6), 0),
-        (select min(coalesce(d.position, 0)) from timeseries.dead_letters d
-            where d.consumer = $4 and d.topic = $5 and d.partition = $6 and d.key = convert_to($3, 'UTF8'))
-    from (select) as always left join timeseries.projection_states s
-        on s.projection = $1 and s.version = $2 and s.subject = $3";
+const STATE: &str = "select subject, state::text, last_position, event_time from timeseries.projection_states
+    where projection = $1 and version = $2 and subject = $3";
 // In the order of the key, so that two consumers that share subjects cannot deadlock.
 const LOAD: &str = "select subject, state::text, last_position, event_time from timeseries.projection_states
     where projection = $1 and version = $2 and subject = any($3) order by subject for update";
@@ -33,41 +25,31 @@ const SAVE: &str = "insert into timeseries.projection_states
     on conflict (projection, version, subject) do update set
         state = excluded.state, last_position = excluded.last_position, event_time = excluded.event_time";
 
-/// States in a [`PostgresStore`].
-#[derive(Debug)]
-pub struct PostgresReadModel(Arc<PostgresStore>);
-
-impl PostgresReadModel {
-    /// The states of `store`.
-    pub const fn new(store: Arc<PostgresStore>) -> Self {
-        Self(store)
-    }
-}
+const INCLUDED: &str = "select last_position from timeseries.progress
+    where consumer = $1 and topic = $2 and partition = $3";
+const PARKED: &str = "select min(coalesce(position, 0)) from timeseries.dead_letters
+    where consumer = $1 and topic = $2 and partition = $3 and key = convert_to($4, 'UTF8')";
 
 #[async_trait]
-impl ReadModel for PostgresReadModel {
-    async fn state(
-        &self,
-        projection: ProjectionId,
-        subject: &str,
-        fed_by: &ConsumerPartition,
-    ) -> Result<Reading, StoreError> {
-        let row = sqlx::query(STATE)
-            .bind(projection.name)
-            .bind(i32::from(projection.version))
-            .bind(subject)
-            .bind(&fed_by.consumer)
-            .bind(fed_by.topic)
-            .bind(i32::from(fed_by.partition))
-            .fetch_one(&self.0.reader)
-            .await?;
-        let known: Option<&str> = row.try_get(0)?;
-        let state = known.is_some().then(|| state(&row)).transpose()?;
-        Ok(Reading {
-            state,
-            included: row.try_get::<i64, _>(4)?.cast_unsigned(),
-            parked: row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned),
-        })
+impl ReadModelSnapshot for PostgresSnapshot {
+    async fn state(&mut self, projection: ProjectionId, subject: &str) -> Result<Option<State>, StoreError> {
+        let query =
+            sqlx::query(STATE).bind(projection.name).bind(i32::from(projection.version)).bind(subject);
+        query.fetch_optional(&mut *self.0).await?.as_ref().map(state).transpose()
+    }
+
+    async fn included(&mut self, at: &ConsumerPartition) -> Result<u64, StoreError> {
+        let query =
+            sqlx::query_scalar(INCLUDED).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
+        let position: Option<i64> = query.fetch_optional(&mut *self.0).await?;
+        Ok(position.map_or(0, i64::cast_unsigned))
+    }
+
+    async fn parked(&mut self, at: &ConsumerPartition, subject: &str) -> Result<Option<u64>, StoreError> {
+        let query =
+            sqlx::query_scalar(PARKED).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
+        let position: Option<i64> = query.bind(subject).fetch_one(&mut *self.0).await?;
+        Ok(position.map(i64::cast_unsigned))
     }
 }
 

@@ -1,36 +1,55 @@
 //! Letting go of old days.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use cornjacket_domain::Timestamp;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
 
+use super::PostgresStore;
+use super::event_log::to_sql;
 use crate::StoreError;
+use crate::series::SeriesRetention;
 
-/// The days that have a partition of the log, oldest first, and whether an earlier detach was cut off half way.
+/// The days of a partitioned table before another, oldest first, and whether an earlier detach was cut off half way.
 const DAYS: &str = "select right(relname, 8), inhdetachpending
     from pg_inherits join pg_class on pg_class.oid = inhrelid
     where inhparent = $1::regclass and right(relname, 8) < to_char(date 'epoch' + $2, 'YYYYMMDD')
     order by relname";
 const OLDEST: &str = "select coalesce(min(position), (select position + 1 from event_store.head))
     from event_store.log";
+/// Whether series are partitioned by us; else they are TimescaleDB's hypertables.
+const PARTITIONED: &str = "select relkind = 'p' from pg_class where oid = 'timeseries.samples'::regclass";
+const COMPRESS: &str = "select compress_chunk(chunk, if_not_compressed => true)::text
+    from show_chunks('timeseries.samples', older_than => $1::timestamptz) as chunk";
+const DROP_CHUNKS: [&str; 2] = [
+    "select drop_chunks('timeseries.samples', older_than => $1::timestamptz)",
+    "select drop_chunks('timeseries.rollups', older_than => $1::timestamptz)",
+];
 
 /// Drops whole days before that of `time`, log and ledger alike, as long as nothing above `keep_after` goes.
 pub(super) async fn drop_before(pool: &PgPool, time: Timestamp, keep_after: u64) -> Result<u64, StoreError> {
     let keep_after = i64::try_from(keep_after).unwrap_or(i64::MAX);
-    let today = i32::try_from(time.day()).expect("a day within protobuf's range of times");
     // The ledger goes last: an id is known for at least as long as its event.
-    for table in ["log", "ledger"] {
-        let parent = format!("event_store.{table}");
-        let days: Vec<(String, bool)> =
-            sqlx::query_as(DAYS).bind(&parent).bind(today).fetch_all(pool).await?;
-        for (day, half_detached) in days {
-            let partition = format!("{parent}_{day}");
+    for parent in ["event_store.log", "event_store.ledger"] {
+        for (partition, half_detached) in days_before(pool, parent, time).await? {
             if !half_detached && last_position(pool, &partition).await? > keep_after {
                 break;
             }
-            drop_partition(pool, &parent, &partition, half_detached).await?;
+            drop_partition(pool, parent, &partition, half_detached).await?;
         }
     }
     Ok(sqlx::query_scalar::<_, i64>(OLDEST).fetch_one(pool).await?.cast_unsigned())
+}
+
+async fn days_before(
+    pool: &PgPool,
+    parent: &str,
+    time: Timestamp,
+) -> Result<Vec<(String, bool)>, StoreError> {
+    let today = i32::try_from(time.day()).expect("a day within protobuf's range of times");
+    let days: Vec<(String, bool)> = sqlx::query_as(DAYS).bind(parent).bind(today).fetch_all(pool).await?;
+    Ok(days.into_iter().map(|(day, half)| (format!("{parent}_{day}"), half)).collect())
 }
 
 async fn last_position(pool: &PgPool, partition: &str) -> Result<i64, StoreError> {
@@ -44,5 +63,46 @@ async fn drop_partition(pool: &PgPool, parent: &str, partition: &str, half: bool
     let detach = format!("alter table {parent} detach partition {partition} {how}");
     sqlx::query(AssertSqlSafe(detach)).execute(pool).await?;
     sqlx::query(AssertSqlSafe(format!("drop table {partition}"))).execute(pool).await?;
+    Ok(())
+}
+
+/// Ages the series of a [`PostgresStore`].
+#[derive(Debug)]
+pub struct PostgresSeriesRetention(Arc<PostgresStore>);
+
+impl PostgresSeriesRetention {
+    /// Ages the series of `store`.
+    pub const fn new(store: Arc<PostgresStore>) -> Self {
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl SeriesRetention for PostgresSeriesRetention {
+    async fn age(&self, oldest: Timestamp, compress: Timestamp) -> Result<(), StoreError> {
+        let pool = &self.0.owner;
+        if !sqlx::query_scalar::<_, bool>(PARTITIONED).fetch_one(pool).await? {
+            return age_chunks(pool, oldest, compress).await;
+        }
+        for parent in ["timeseries.samples", "timeseries.rollups"] {
+            for (partition, half_detached) in days_before(pool, parent, oldest).await? {
+                drop_partition(pool, parent, &partition, half_detached).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A chunk is a day.
+pub(crate) async fn age_chunks<'e>(
+    executor: impl PgExecutor<'e> + Copy,
+    oldest: Timestamp,
+    compress: Timestamp,
+) -> Result<(), StoreError> {
+    let midnight = |time: Timestamp| to_sql(Timestamp::from_day(time.day()));
+    for statement in DROP_CHUNKS {
+        sqlx::query(statement).bind(midnight(oldest)).execute(executor).await?;
+    }
+    sqlx::query(COMPRESS).bind(midnight(compress)).execute(executor).await?;
     Ok(())
 }

@@ -6,17 +6,15 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use cornjacket_domain::{Clock, ContentDigest, Event, EventKey, StoredEvent, Timestamp};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row, SqliteExecutor};
 use tokio::sync::watch;
 
 use super::SqliteStore;
+use super::rows::{Statements, cut, statements};
+use super::snapshot::SqliteSnapshot;
 use crate::StoreError;
-use crate::event_log::{Appended, EventLog, Head, Range, read_statement};
+use crate::event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, read_statement};
 use crate::numbering::{LedgerRow, Numbering};
-
-/// Rows of one insert statement, the most first: every batch is cut into these. Fewer calls are faster, and the largest
-/// keeps every statement below SQLite's limits.
-const ROWS: [usize; 4] = [512, 64, 8, 1];
 
 const HEAD: &str = "select epoch, position, ingest_time from head";
 const SET_HEAD: &str = "update head set position = ?, ingest_time = ?";
@@ -34,20 +32,12 @@ const LAST_BEFORE: &str =
 
 // `or rollback`: a statement that fails takes the transaction with it, so SQLite need not remember each page as it was
 // before the statement, which would cost a third of the time.
-static INSERT_LOG: LazyLock<[String; 4]> = LazyLock::new(|| {
-    let insert = "insert or rollback into log (position, ingest_time, type, subject, event) values ";
-    ROWS.map(|rows| values(insert, 5, rows))
+static INSERT_LOG: LazyLock<Statements> = LazyLock::new(|| {
+    statements("insert or rollback into log (position, ingest_time, type, subject, event) values ", 5, "")
 });
-static INSERT_LEDGER: LazyLock<[String; 4]> = LazyLock::new(|| {
-    let insert = "insert or rollback into ledger (key, digest, position, ingest_time) values ";
-    ROWS.map(|rows| values(insert, 4, rows))
+static INSERT_LEDGER: LazyLock<Statements> = LazyLock::new(|| {
+    statements("insert or rollback into ledger (key, digest, position, ingest_time) values ", 4, "")
 });
-
-/// `insert` followed by `rows` tuples of `columns` parameters.
-fn values(insert: &str, columns: usize, rows: usize) -> String {
-    let tuple = format!("({})", vec!["?"; columns].join(", "));
-    format!("{insert}{}", vec![tuple; rows].join(", "))
-}
 
 /// The event log in a [`SqliteStore`].
 #[derive(Debug)]
@@ -92,26 +82,7 @@ impl EventLog for SqliteEventLog {
     }
 
     async fn read(&self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
-        let statement = read_statement("log", '?', range);
-        let (after, until) = (signed(range.after), signed(range.until));
-        let query = sqlx::query(AssertSqlSafe(statement)).bind(after).bind(until).bind(range.limit);
-        let query = range.select.texts().fold(query, sqlx::query::Query::bind);
-        let rows = query.fetch_all(&self.store.events.reader).await?;
-        rows.iter().map(stored_event).collect()
-    }
-
-    async fn find(&self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
-        let row =
-            sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(&self.store.events.reader).await?;
-        row.as_ref().map(stored_event).transpose()
-    }
-
-    async fn time_at(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
-        let time = sqlx::query_scalar(TIME_AT)
-            .bind(signed(position))
-            .fetch_optional(&self.store.events.reader)
-            .await?;
-        Ok(time.map(Timestamp::from_micros))
+        read(&self.store.events.reader, range).await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
@@ -132,12 +103,42 @@ impl EventLog for SqliteEventLog {
     }
 }
 
+#[async_trait]
+impl EventLogSnapshot for SqliteSnapshot {
+    async fn head(&mut self) -> Result<Head, StoreError> {
+        fetch_head(self.events().await?).await
+    }
+
+    async fn read(&mut self, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+        read(self.events().await?, range).await
+    }
+
+    async fn find(&mut self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
+        let row = sqlx::query(FIND).bind(&key.as_bytes()[..]).fetch_optional(self.events().await?).await?;
+        row.as_ref().map(stored_event).transpose()
+    }
+
+    async fn time_at(&mut self, position: u64) -> Result<Option<Timestamp>, StoreError> {
+        let query = sqlx::query_scalar(TIME_AT).bind(signed(position));
+        Ok(query.fetch_optional(self.events().await?).await?.map(Timestamp::from_micros))
+    }
+}
+
+async fn read<'e>(executor: impl SqliteExecutor<'e>, range: &Range) -> Result<Vec<StoredEvent>, StoreError> {
+    let statement = read_statement("log", '?', range);
+    let (after, until) = (signed(range.after), signed(range.until));
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(after).bind(until).bind(range.limit);
+    let query = range.select.texts().fold(query, sqlx::query::Query::bind);
+    let rows = query.fetch_all(executor).await?;
+    rows.iter().map(stored_event).collect()
+}
+
 /// Positions above what SQLite can store do not exist.
-fn signed(position: u64) -> i64 {
+pub(super) fn signed(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
 
-async fn fetch_head<'e>(executor: impl sqlx::SqliteExecutor<'e>) -> Result<Head, StoreError> {
+async fn fetch_head<'e>(executor: impl SqliteExecutor<'e>) -> Result<Head, StoreError> {
     let row = sqlx::query(HEAD).fetch_one(executor).await?;
     Ok(Head {
         epoch: row.try_get(0)?,
@@ -193,18 +194,6 @@ async fn insert(
         ledger.execute(&mut *connection).await?;
     }
     Ok(())
-}
-
-/// Cuts into pieces of the sizes of [`ROWS`], each with its size's index.
-fn cut<'a, 'e>(events: &'a [&'e Event]) -> Vec<(usize, &'a [&'e Event])> {
-    let (mut pieces, mut rest) = (Vec::new(), events);
-    for (which, rows) in ROWS.into_iter().enumerate() {
-        let whole = rest.chunks_exact(rows);
-        let left = whole.remainder();
-        pieces.extend(whole.map(|piece| (which, piece)));
-        rest = left;
-    }
-    pieces
 }
 
 fn ledger_row(row: &SqliteRow) -> Result<LedgerRow, StoreError> {

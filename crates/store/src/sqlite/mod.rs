@@ -8,6 +8,10 @@ mod dead_letters;
 mod event_log;
 mod offsets;
 mod read_model;
+mod retention;
+mod rows;
+mod series;
+mod snapshot;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -24,7 +28,8 @@ pub use consumers::SqliteConsumers;
 pub use dead_letters::SqliteDeadLetters;
 pub use event_log::SqliteEventLog;
 pub use offsets::SqliteOffsets;
-pub use read_model::SqliteReadModel;
+pub use retention::SqliteSeriesRetention;
+pub use snapshot::SqliteSnapshots;
 
 use crate::StoreError;
 
@@ -56,18 +61,21 @@ struct Database {
     /// SQLite has one writer at a time; queueing for it here is fair, queueing in SQLite is not.
     writer: SqlitePool,
     reader: SqlitePool,
+    /// For questions.
+    queries: SqlitePool,
 }
 
 impl SqliteStore {
     /// Opens the files beside `path`, makes them when they are missing, and brings their schemas up to date.
     ///
     /// Refused when another process has them open, or when the log would not be durable.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, read_connections: u32) -> Result<Self, StoreError> {
         let lock = lock(path)?;
-        let events = Database::open(path, SqliteSynchronous::Full, "event_store").await?;
+        let events = Database::open(path, SqliteSynchronous::Full, "event_store", read_connections).await?;
         require_durability(&events.writer).await?;
         let derived = path.with_extension("timeseries.db");
-        let timeseries = Database::open(&derived, SqliteSynchronous::Normal, "timeseries").await?;
+        let timeseries =
+            Database::open(&derived, SqliteSynchronous::Normal, "timeseries", read_connections).await?;
         Ok(Self { events, timeseries, _lock: lock })
     }
 
@@ -83,7 +91,12 @@ impl SqliteStore {
 }
 
 impl Database {
-    async fn open(path: &Path, synchronous: SqliteSynchronous, schema: &str) -> Result<Self, StoreError> {
+    async fn open(
+        path: &Path,
+        synchronous: SqliteSynchronous,
+        schema: &str,
+        read_connections: u32,
+    ) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -98,9 +111,11 @@ impl Database {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         migrations_of(schema).run(&writer).await?;
-        let reader =
-            SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, reader })
+        let options = options.read_only(true);
+        let reader = SqlitePoolOptions::new().max_connections(2).connect_with(options.clone()).await?;
+        let queries = SqlitePoolOptions::new().max_connections(read_connections);
+        let queries = queries.connect_with(options).await?;
+        Ok(Self { writer, reader, queries })
     }
 }
 
@@ -153,7 +168,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let path = folder.path().join("cornjacket.db");
-            let database = Database::open(&path, synchronous, "event_store").await.expect("it opens");
+            let database = Database::open(&path, synchronous, "event_store", 1).await.expect("it opens");
             let checked = require_durability(&database.writer).await;
             let refused = matches!(&checked, Err(StoreError::Refused(said)) if said.contains("synchronous"));
             assert_eq!(refused, !durable, "{checked:?}");

@@ -1,26 +1,16 @@
 //! States of projections on SQLite.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use cornjacket_domain::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
 use super::offsets::SqliteTx;
+use super::snapshot::SqliteSnapshot;
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
-use crate::read_model::{ProjectionId, ReadModel, ReadModelTx, Reading, State};
+use crate::read_model::{ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 
-// One statement has one snapshot.
-const STATE: &str = "select s.subject, s.state, s.last_position, s.event_time,
-        coalesce((select p.last_position from progress p
-            where p.consumer = ?4 and p.topic = ?5 and p.partition = ?6), 0),
-        (select min(coalesce(d.position, 0)) from dead_letters d
-            where d.consumer = ?4 and d.topic = ?5 and d.partition = ?6 and d.key = cast(?3 as blob))
-    from (select 1) left join projection_states s
-        on s.projection = ?1 and s.version = ?2 and s.subject = ?3";
 const LOAD: &str = "select subject, state, last_position, event_time from projection_states
     where projection = ? and version = ? and subject = ?";
 const SAVE: &str = "insert into projection_states
@@ -29,41 +19,28 @@ const SAVE: &str = "insert into projection_states
     on conflict (projection, version, subject) do update set
         state = excluded.state, last_position = excluded.last_position, event_time = excluded.event_time";
 
-/// States in a [`SqliteStore`].
-#[derive(Debug)]
-pub struct SqliteReadModel(Arc<SqliteStore>);
-
-impl SqliteReadModel {
-    /// The states of `store`.
-    pub const fn new(store: Arc<SqliteStore>) -> Self {
-        Self(store)
-    }
-}
+const INCLUDED: &str =
+    "select last_position from progress where consumer = ? and topic = ? and partition = ?";
+const PARKED: &str = "select min(coalesce(position, 0)) from dead_letters
+    where consumer = ? and topic = ? and partition = ? and key = cast(? as blob)";
 
 #[async_trait]
-impl ReadModel for SqliteReadModel {
-    async fn state(
-        &self,
-        projection: ProjectionId,
-        subject: &str,
-        fed_by: &ConsumerPartition,
-    ) -> Result<Reading, StoreError> {
-        let row = sqlx::query(STATE)
-            .bind(projection.name)
-            .bind(projection.version)
-            .bind(subject)
-            .bind(&fed_by.consumer)
-            .bind(fed_by.topic)
-            .bind(fed_by.partition)
-            .fetch_one(&self.0.timeseries.reader)
-            .await?;
-        let known: Option<&str> = row.try_get(0)?;
-        let state = known.is_some().then(|| state(&row)).transpose()?;
-        Ok(Reading {
-            state,
-            included: row.try_get::<i64, _>(4)?.cast_unsigned(),
-            parked: row.try_get::<Option<i64>, _>(5)?.map(i64::cast_unsigned),
-        })
+impl ReadModelSnapshot for SqliteSnapshot {
+    async fn state(&mut self, projection: ProjectionId, subject: &str) -> Result<Option<State>, StoreError> {
+        let query = sqlx::query(LOAD).bind(projection.name).bind(projection.version).bind(subject);
+        query.fetch_optional(self.timeseries().await?).await?.as_ref().map(state).transpose()
+    }
+
+    async fn included(&mut self, at: &ConsumerPartition) -> Result<u64, StoreError> {
+        let query = sqlx::query_scalar(INCLUDED).bind(&at.consumer).bind(at.topic).bind(at.partition);
+        let position: Option<i64> = query.fetch_optional(self.timeseries().await?).await?;
+        Ok(position.map_or(0, i64::cast_unsigned))
+    }
+
+    async fn parked(&mut self, at: &ConsumerPartition, subject: &str) -> Result<Option<u64>, StoreError> {
+        let query = sqlx::query_scalar(PARKED).bind(&at.consumer).bind(at.topic).bind(at.partition);
+        let position: Option<i64> = query.bind(subject).fetch_one(self.timeseries().await?).await?;
+        Ok(position.map(i64::cast_unsigned))
     }
 }
 

@@ -3,14 +3,15 @@
 use cornjacket_testkit::Postgres;
 
 use super::Backend;
-use super::fixtures::{clock, event, events, noon, positions};
+use super::fixtures::{clock, event, events, noon, positions, snapshot};
 use crate::{Appended, Range};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_batch_is_numbered_and_deduplicated_like_any_other() -> anyhow::Result<()> {
     let server = Postgres::start().await?;
     let backend = Backend { url: server.socket_url("postgres"), _folder: None };
-    let log = backend.open(clock()).await?.log;
+    let store = backend.open(clock()).await?;
+    let log = store.log.clone();
     let known = event("a-3", "a", "x");
     log.append(&[known.clone(), event("a-5", "a", "other")]).await?;
 
@@ -29,7 +30,10 @@ async fn a_copied_batch_is_numbered_and_deduplicated_like_any_other() -> anyhow:
     assert_eq!((&read[7].encoded, read[7].subject.as_str()), (batch[7].encoded(), "a"));
     assert_eq!(read[7].ingest_time, noon());
     assert_eq!(*log.watch().borrow(), 1_000);
-    assert_eq!(log.find(batch[999].key()).await?.map(|found| found.position), Some(1_000));
+    assert_eq!(
+        snapshot(&store).await?.find(batch[999].key()).await?.map(|found| found.position),
+        Some(1_000)
+    );
     let again = log.append(&batch).await?;
     let duplicate = |outcome: &&Appended| matches!(outcome, Appended::Duplicate { .. });
     assert_eq!(again.iter().filter(duplicate).count(), 1_000);

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fixtures::{clock, noon};
+use super::fixtures::{clock, noon, snapshot};
 use super::{Backend, laws};
-use crate::{
-    ConsumerPartition, DeadLetter, LetterFilter, LetterId, Progress, ProjectionId, Settled, Settlement, Store,
-};
+use crate::{ConsumerPartition, DeadLetter, LetterFilter, LetterId, Progress, Settled, Settlement, Store};
 
 laws!(
     letters_are_kept_as_they_were_and_park_their_keys,
@@ -86,9 +84,8 @@ async fn letters_are_kept_as_they_were_and_park_their_keys(backend: Backend) -> 
     assert_eq!(store.dead_letters.get(&id(2)).await?, None);
     assert_eq!(store.dead_letters.parked(&at(0)).await?, ["a"]);
     assert_eq!(store.dead_letters.parked(&at(1)).await?, ["b"]);
-    let projection = ProjectionId { name: "law", version: 1 };
-    assert_eq!(store.read_model.state(projection, "a", &at(0)).await?.parked, Some(10));
-    assert_eq!(store.read_model.state(projection, "b", &at(0)).await?.parked, None);
+    assert_eq!(snapshot(&store).await?.parked(&at(0), "a").await?, Some(10));
+    assert_eq!(snapshot(&store).await?.parked(&at(0), "b").await?, None);
     let listed = store.consumers.list().await?;
     let counts: Vec<_> = listed.iter().map(|status| (status.parked_keys, status.dead_letters)).collect();
     assert_eq!(counts, [(1, 2), (1, 1)]);

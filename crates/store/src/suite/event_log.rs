@@ -6,9 +6,8 @@ use cornjacket_domain::clock::ManualClock;
 use cornjacket_domain::{Clock, Timestamp};
 use tokio::time::timeout;
 
-use super::fixtures::{clock, event, events, noon, positions};
+use super::fixtures::{clock, event, events, noon, positions, snapshot};
 use super::{Backend, laws};
-use crate::event_log::position_before;
 use crate::{Appended, Range, Select, Tail};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -85,7 +84,8 @@ async fn a_retry_is_known_after_midnight(backend: Backend) -> anyhow::Result<()>
 }
 
 async fn ranges_are_read_by_position_subject_and_type(backend: Backend) -> anyhow::Result<()> {
-    let log = backend.open(clock()).await?.log;
+    let store = backend.open(clock()).await?;
+    let log = store.log.clone();
     for number in 0..10 {
         let subject = if number % 2 == 0 { "even" } else { "odd" };
         log.append(&[event(&number.to_string(), subject, "x")]).await?;
@@ -110,14 +110,15 @@ async fn ranges_are_read_by_position_subject_and_type(backend: Backend) -> anyho
     assert_eq!(read(5, u64::MAX, &both("odd", "test.odd"), 2).await?, [6, 8]);
     assert_eq!(read(0, u64::MAX, &both("odd", "test.even"), 2).await?, [0; 0]);
     let second = event("1", "odd", "x");
-    assert_eq!(log.find(second.key()).await?.map(|event| event.position), Some(2));
-    assert_eq!(log.find(event("none", "a", "x").key()).await?, None);
+    assert_eq!(snapshot(&store).await?.find(second.key()).await?.map(|event| event.position), Some(2));
+    assert_eq!(snapshot(&store).await?.find(event("none", "a", "x").key()).await?, None);
     Ok(())
 }
 
 async fn times_never_go_back_and_lead_to_positions(backend: Backend) -> anyhow::Result<()> {
     let clock = clock();
-    let log = backend.open(clock.clone()).await?.log;
+    let store = backend.open(clock.clone()).await?;
+    let log = store.log.clone();
     log.append(&events("first", 3)).await?;
     clock.set(noon() - Duration::from_mins(1));
     let outcomes = log.append(&[event("back", "a", "x")]).await?;
@@ -125,7 +126,7 @@ async fn times_never_go_back_and_lead_to_positions(backend: Backend) -> anyhow::
     clock.set(noon() + Duration::from_mins(1));
     log.append(&events("later", 2)).await?;
     for (time, position) in [(noon(), 0), (noon() + Duration::from_micros(1), 4), (noon() + DAY, 6)] {
-        assert_eq!(position_before(log.as_ref(), time).await?, position);
+        assert_eq!(snapshot(&store).await?.position_before(time).await?, position);
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use cornjacket_domain::{Event, Limits, StoredEvent, Timestamp};
 use cornjacket_proto::events as proto;
 use cornjacket_proto::events::event::Payload;
 
+use crate::{Snapshot, Store};
+
 /// Noon of some day.
 pub(super) fn noon() -> Timestamp {
     Timestamp::from_day(20_000) + Duration::from_hours(12)
@@ -34,6 +36,11 @@ pub(super) fn event(id: &str, subject: &str, text: &str) -> Event {
 /// `count` different events about `subject`.
 pub(super) fn events(subject: &str, count: usize) -> Vec<Event> {
     (0..count).map(|number| event(&format!("{subject}-{number}"), subject, "x")).collect()
+}
+
+/// A snapshot that nothing hurries.
+pub(super) async fn snapshot(store: &Store) -> anyhow::Result<Box<dyn Snapshot>> {
+    Ok(store.snapshots.begin(Duration::from_mins(1)).await?)
 }
 
 pub(super) fn positions(events: &[StoredEvent]) -> Vec<u64> {

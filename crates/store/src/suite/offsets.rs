@@ -1,8 +1,8 @@
 //! The laws of [`Offsets`](crate::Offsets) and of the states that move with them.
 
-use super::fixtures::{clock, noon};
+use super::fixtures::{clock, noon, snapshot};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, Progress, ProjectionId, Reading, State, Store};
+use crate::{ConsumerPartition, Progress, ProjectionId, State, Store};
 
 const PROJECTION: ProjectionId = ProjectionId { name: "law", version: 1 };
 
@@ -44,13 +44,13 @@ async fn an_effect_and_its_offset_are_one(backend: Backend) -> anyhow::Result<()
     assert_eq!(store.offsets.slowest().await?, None);
     assert!(effect(&store, 0, 1, false).await?);
     assert_eq!(store.offsets.load(&at()).await?, progress(0), "dropped: neither");
-    assert_eq!(store.read_model.state(PROJECTION, "pump", &at()).await?, Reading::default());
+    assert_eq!(snapshot(&store).await?.state(PROJECTION, "pump").await?, None);
     assert!(effect(&store, 0, 2, true).await?);
     assert_eq!(store.offsets.load(&at()).await?, progress(2), "committed: both");
     assert_eq!(store.offsets.slowest().await?, Some(20));
-    let reading = store.read_model.state(PROJECTION, "pump", &at()).await?;
-    let state = Some(state("pump", "{\"to\": 2}", 20));
-    assert_eq!(reading, Reading { state, included: 20, parked: None });
+    let mut now = snapshot(&store).await?;
+    assert_eq!(now.state(PROJECTION, "pump").await?, Some(state("pump", "{\"to\": 2}", 20)));
+    assert_eq!(now.included(&at()).await?, 20);
     Ok(())
 }
 

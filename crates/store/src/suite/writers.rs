@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Backend;
 use super::fixtures::{event, positions};
-use crate::{Appended, EventLog, Select, StoreError, Tail};
+use crate::{Appended, EventLog, Select, Tail};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const PROCESSES: usize = 2;
@@ -48,7 +48,7 @@ async fn append_despite_outages(
 ) -> anyhow::Result<Vec<Appended>> {
     loop {
         match log.append(batch).await {
-            Err(StoreError::Outage(_)) => {}
+            Err(error) if error.is_outage() => {}
             result => return Ok(result?),
         }
     }

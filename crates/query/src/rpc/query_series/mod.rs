@@ -1,0 +1,101 @@
+//! `QuerySeries`: samples, or what they come to by buckets of time.
+
+mod bucketed;
+mod raw;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cornjacket_domain::{Sample, SeriesKey, Timestamp, Topic};
+use cornjacket_proto::query::{self, QuerySeriesRequest, QuerySeriesResponse};
+use cornjacket_proto::status::Failure;
+use cornjacket_store::TimeRange;
+use tokio::time::Instant;
+use tonic::Request;
+
+use super::consistency::{Maker, snapshot_with};
+use super::list_events::time;
+use super::{QueryRpc, caller, invalid, printable, required};
+
+/// Series of one request.
+const MOST_SERIES: usize = 20;
+/// What is asked for when no beginning is given.
+const DEFAULT_RANGE: Duration = Duration::from_hours(1);
+
+/// The consumer that writes series, in the crate that this one does not see.
+const WRITER: &str = "inference";
+const TOPICS: [Topic; 1] = [Topic::SensorEvents];
+
+/// Who makes series of those subjects.
+pub(super) const fn maker<'a>(subjects: &'a [&'a str]) -> Maker<'a> {
+    Maker { consumer: WRITER, topics: &TOPICS, subjects }
+}
+
+pub(super) async fn query_series(
+    rpc: &QueryRpc,
+    deadline: Instant,
+    request: Request<QuerySeriesRequest>,
+) -> Result<QuerySeriesResponse, Failure> {
+    let caller = caller(&request);
+    let mut request = request.into_inner();
+    let keys = keys(std::mem::take(&mut request.series))?;
+    for key in &keys {
+        caller.authorize_subject(&key.subject)?;
+    }
+    let range = range(rpc, &request)?;
+    let subjects: BTreeSet<&str> = keys.iter().map(|key| key.subject.as_str()).collect();
+    let subjects: Vec<&str> = subjects.into_iter().collect();
+    if let Some(step) = request.step {
+        let plan = bucketed::Plan::new(rpc, &request, step, range, keys.len())?;
+        let mut snapshot =
+            snapshot_with(rpc, deadline, &maker(&subjects), &request.consistency_token).await?;
+        plan.read(snapshot.as_mut(), keys).await
+    } else {
+        let page = raw::Page::new(&request, range, &keys)?;
+        let mut snapshot =
+            snapshot_with(rpc, deadline, &maker(&subjects), &request.consistency_token).await?;
+        page.read(rpc, snapshot.as_mut(), keys).await
+    }
+}
+
+fn keys(wanted: Vec<query::SeriesKey>) -> Result<Vec<SeriesKey>, Failure> {
+    if wanted.is_empty() || wanted.len() > MOST_SERIES {
+        return Err(invalid("series", "must be one to twenty", "OUT_OF_RANGE"));
+    }
+    let mut keys: Vec<SeriesKey> = Vec::with_capacity(wanted.len());
+    for (index, query::SeriesKey { subject, metric }) in wanted.into_iter().enumerate() {
+        for (field, value) in [("subject", &subject), ("metric", &metric)] {
+            let field = format!("series[{index}].{field}");
+            required(&field, value)?;
+            printable(&field, value)?;
+        }
+        let key = SeriesKey { subject, metric };
+        if keys.contains(&key) {
+            return Err(invalid(&format!("series[{index}]"), "is there already", "REPEATED"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+fn range(rpc: &QueryRpc, request: &QuerySeriesRequest) -> Result<TimeRange, Failure> {
+    let end = time("end_time", request.end_time.as_ref())?.unwrap_or_else(|| rpc.clock.now());
+    let start = time("start_time", request.start_time.as_ref())?.unwrap_or(end - DEFAULT_RANGE);
+    if start >= end {
+        return Err(invalid("start_time", "must be before end_time", "OUT_OF_RANGE"));
+    }
+    Ok(TimeRange { start, end })
+}
+
+pub(super) fn key_to_proto(key: SeriesKey) -> query::SeriesKey {
+    query::SeriesKey { subject: key.subject, metric: key.metric }
+}
+
+pub(super) fn sample_to_proto(sample: Sample) -> query::Sample {
+    query::Sample { time: Some(sample.time.to_proto()), value: sample.value, position: sample.position }
+}
+
+/// What of a range is kept.
+fn kept(range: TimeRange, oldest: Timestamp) -> TimeRange {
+    TimeRange { start: range.start.max(oldest), ..range }
+}

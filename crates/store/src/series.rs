@@ -1,0 +1,109 @@
+//! The port onto time series: samples and their roll-ups.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp};
+
+use crate::StoreError;
+
+/// A series in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesId(pub i64);
+
+/// One bucket of a roll-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RollupKey {
+    /// Of which series.
+    pub series: SeriesId,
+    /// Of which length.
+    pub step: RollupStep,
+    /// When it begins.
+    pub bucket: Timestamp,
+}
+
+/// Changing series, within the transaction of an effect.
+#[async_trait]
+pub trait SeriesTx: Send {
+    /// The ids of series, in the order asked. Those that are new are made; each has the unit given from now on. Keys are
+    /// distinct.
+    async fn series(&mut self, wanted: &[(&SeriesKey, &str)]) -> Result<Vec<SeriesId>, StoreError>;
+
+    /// The summaries of those buckets that have one. Keys are distinct.
+    async fn load_rollups(&mut self, keys: &[RollupKey]) -> Result<HashMap<RollupKey, Summary>, StoreError>;
+
+    /// Adds samples. None is there already.
+    async fn add_samples(&mut self, samples: &[(SeriesId, Sample)]) -> Result<(), StoreError>;
+
+    /// Writes summaries over those of the same buckets. Keys are distinct.
+    async fn save_rollups(&mut self, rollups: &[(RollupKey, Summary)]) -> Result<(), StoreError>;
+}
+
+/// From a time on, before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first time.
+    pub start: Timestamp,
+    /// The first time that is no longer in it.
+    pub end: Timestamp,
+}
+
+/// A series that has samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedSeries {
+    /// Which.
+    pub key: SeriesKey,
+    /// What its values are in.
+    pub unit: String,
+    /// Its latest sample.
+    pub last: Sample,
+}
+
+/// Which series to list.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesFilter<'a> {
+    /// Only those of this subject.
+    pub subject: Option<&'a str>,
+    /// Only those that have a sample from this time on.
+    pub since: Timestamp,
+    /// Only those after this one, by subject and metric.
+    pub after: Option<&'a SeriesKey>,
+    /// No more than this many.
+    pub limit: u32,
+}
+
+/// Reading series, in a snapshot.
+#[async_trait]
+pub trait SeriesSnapshot: Send {
+    /// The series of that key, with its unit.
+    async fn find_series(&mut self, key: &SeriesKey) -> Result<Option<(SeriesId, String)>, StoreError>;
+
+    /// Series in the order of subject and metric.
+    async fn list_series(&mut self, filter: &SeriesFilter<'_>) -> Result<Vec<ListedSeries>, StoreError>;
+
+    /// The samples of a range in the order of time and position, beginning after `after`, at most `limit`.
+    async fn samples(
+        &mut self,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Sample>, StoreError>;
+
+    /// The summaries of the buckets that begin within a range, in order.
+    async fn rollups(
+        &mut self,
+        series: SeriesId,
+        step: RollupStep,
+        range: TimeRange,
+    ) -> Result<Vec<(Timestamp, Summary)>, StoreError>;
+}
+
+/// Letting go of old samples.
+#[async_trait]
+pub trait SeriesRetention: Debug + Send + Sync {
+    /// Drops what is of days before that of `oldest`, and has samples of days before that of `compress` compressed
+    /// where the store can.
+    async fn age(&self, oldest: Timestamp, compress: Timestamp) -> Result<(), StoreError>;
+}
