@@ -12,6 +12,7 @@ mod system {
     mod durability;
     mod outages;
     mod poison;
+    mod rebuild;
     mod refusals;
     mod series;
     mod streams;

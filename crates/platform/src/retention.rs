@@ -11,7 +11,8 @@ use crate::config::Settings;
 
 const INTERVAL: Duration = Duration::from_hours(1);
 /// Late samples come mostly on their own day and the next; those that come later still find their way.
-const COMPRESS_AFTER: Duration = Duration::from_hours(24);
+const COMPRESS_AFTER: Duration = DAY;
+const DAY: Duration = Duration::from_hours(24);
 
 /// Drops days of the log that are older than the retention.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Retention {
     keep: Duration,
     keep_dead_letters: Duration,
     keep_series: Duration,
+    keep_states: Duration,
 }
 
 impl Retention {
@@ -32,6 +34,7 @@ impl Retention {
             clock,
             keep: days(settings.retention.log_days),
             keep_dead_letters: days(settings.retention.dead_letter_days),
+            keep_states: days(settings.retention.state_days),
             keep_series: days(settings.retention.series_days),
         }
     }
@@ -57,6 +60,8 @@ impl Retention {
             tracing::error!(oldest, read_by_all, "dropped events that a consumer has not read");
         }
         self.store.series_retention.age(now - self.keep_series, now - COMPRESS_AFTER).await?;
+        // A day more than they are shown: clocks of processes differ.
+        self.store.rebuilds.drop_expired(now - self.keep_states - DAY).await?;
         let expired = self.store.dead_letters.expire(now - self.keep_dead_letters).await?;
         if expired > 0 {
             tracing::warn!(expired, "gave up dead letters that nobody redrove in time");

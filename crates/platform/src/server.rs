@@ -68,7 +68,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
         match role {
             Role::Ingest => process.start_ingest().await?,
             Role::Relay => process.start_relay(),
-            Role::Projector => process.start_projectors(),
+            Role::Projector => process.start_projectors().await?,
             Role::Inference => process.start_inference(),
             Role::Query => process.start_query().await?,
         }
@@ -121,6 +121,7 @@ impl Process<'_> {
             log: self.store.log.clone(),
             snapshots: self.store.snapshots.clone(),
             consumers: self.store.consumers.clone(),
+            rebuilds: self.store.rebuilds.clone(),
             relay: self.relay(),
             partitions: self.store.partitions,
             epoch: self.epoch,
@@ -134,6 +135,8 @@ impl Process<'_> {
             log: self.store.log.clone(),
             consumers: self.store.consumers.clone(),
             dead_letters: self.store.dead_letters.clone(),
+            rebuilds: self.store.rebuilds.clone(),
+            parameters: self.settings.projections.parameters(),
             clock: self.clock.clone(),
             partitions: self.store.partitions,
         };
@@ -162,11 +165,13 @@ impl Process<'_> {
         });
     }
 
-    fn start_projectors(&self) {
+    async fn start_projectors(&self) -> anyhow::Result<()> {
         for projection in projections::ALL {
+            self.store.rebuilds.declare(projection.id).await?;
             let projector = Projector::new(projection, self.settings.projections.parameters());
             self.consume(projection.id.name, projector);
         }
+        Ok(())
     }
 
     fn start_inference(&self) {

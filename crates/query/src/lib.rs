@@ -5,9 +5,11 @@
 //! `admin/` show operators how consumers are doing, and take their orders.
 
 pub mod admin;
+mod fold;
 mod page;
 pub mod projections;
 pub mod projector;
+pub mod rebuild;
 pub mod rpc;
 mod series;
 

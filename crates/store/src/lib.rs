@@ -12,6 +12,7 @@ pub mod offsets;
 mod open;
 pub mod postgres;
 pub mod read_model;
+pub mod rebuild;
 pub mod series;
 pub mod snapshot;
 pub mod sqlite;
@@ -25,7 +26,8 @@ pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
-pub use read_model::{ProjectionId, ReadModelSnapshot, ReadModelTx, State};
+pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};
+pub use rebuild::{Built, LivePartition, RebuildTx, Rebuilds};
 pub use series::{
     ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx, TimeRange,
 };

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresEventLog, PostgresOffsets, PostgresSeriesRetention,
-    PostgresSnapshots, PostgresStore, RelayCheckpoint,
+    PostgresConsumers, PostgresDeadLetters, PostgresEventLog, PostgresOffsets, PostgresRebuilds,
+    PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteEventLog, SqliteOffsets, SqliteSeriesRetention,
+    SqliteConsumers, SqliteDeadLetters, SqliteEventLog, SqliteOffsets, SqliteRebuilds, SqliteSeriesRetention,
     SqliteSnapshots, SqliteStore,
 };
-use crate::{Consumers, DeadLetters, EventLog, Offsets, SeriesRetention, Snapshots, StoreError};
+use crate::{Consumers, DeadLetters, EventLog, Offsets, Rebuilds, SeriesRetention, Snapshots, StoreError};
 
 /// Every port onto one store.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Store {
     pub consumers: Arc<dyn Consumers>,
     /// Where questions are answered from.
     pub snapshots: Arc<dyn Snapshots>,
+    /// Makes projections anew.
+    pub rebuilds: Arc<dyn Rebuilds>,
     /// Lets go of old samples.
     pub series_retention: Arc<dyn SeriesRetention>,
     /// What the relay remembers, where there can be one.
@@ -87,6 +89,7 @@ impl Store {
             dead_letters: Arc::new(SqliteDeadLetters::new(store.clone())),
             consumers: Arc::new(SqliteConsumers::new(store.clone())),
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
+            rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
             series_retention: Arc::new(SqliteSeriesRetention::new(store)),
             relay: None,
         })
@@ -101,6 +104,7 @@ impl Store {
             dead_letters: Arc::new(PostgresDeadLetters::new(store.clone())),
             consumers: Arc::new(PostgresConsumers::new(store.clone())),
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
+            rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store)),
         })

@@ -6,13 +6,39 @@ use cornjacket_domain::Timestamp;
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
 
-/// A version of a projection: another version has states of its own.
+/// A version of a projection: what another version made is not this one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProjectionId {
     /// The projection's name.
     pub name: &'static str,
     /// Its version, from 1.
     pub version: u16,
+}
+
+/// Which states of a projection: those that answer questions, or those of a rebuild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Those that answer questions.
+    Live,
+    /// Those of a build that is being made.
+    Number(u32),
+}
+
+impl Build {
+    pub(crate) const fn number(self) -> Option<u32> {
+        match self {
+            Self::Live => None,
+            Self::Number(number) => Some(number),
+        }
+    }
+}
+
+/// What is said when somebody else's fold makes the live states.
+pub(crate) fn not_live(projection: ProjectionId) -> StoreError {
+    let ProjectionId { name, version } = projection;
+    StoreError::Refused(format!(
+        "another version of {name} answers questions; `cornjacket projections rebuild {name}` makes version {version}"
+    ))
 }
 
 /// The state of one subject.
@@ -48,9 +74,16 @@ pub trait ReadModelTx: Send {
     async fn load_states(
         &mut self,
         projection: ProjectionId,
+        build: Build,
         subjects: &[&str],
     ) -> Result<Vec<State>, StoreError>;
 
-    /// Writes states over those of the same subjects. Subjects are distinct.
-    async fn save_states(&mut self, projection: ProjectionId, states: &[State]) -> Result<(), StoreError>;
+    /// Writes states over those of the same subjects. Subjects are distinct. Refused when the live ones are made by
+    /// another version.
+    async fn save_states(
+        &mut self,
+        projection: ProjectionId,
+        build: Build,
+        states: &[State],
+    ) -> Result<(), StoreError>;
 }

@@ -5,6 +5,7 @@ mod dead_letters;
 mod event_log;
 mod fixtures;
 mod offsets;
+mod rebuild;
 mod relay;
 mod roles;
 mod series;

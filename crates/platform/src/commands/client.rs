@@ -43,6 +43,11 @@ impl Server {
         Ok(AdminServiceClient::new(self.connect(settings).await?))
     }
 
+    /// The admin service, for a call that lasts.
+    pub async fn admin_stream(&self, settings: &Settings) -> anyhow::Result<AdminServiceClient<Channel>> {
+        Ok(AdminServiceClient::new(self.connect_with(settings, |endpoint| endpoint).await?))
+    }
+
     /// The query service, for a call that lasts.
     pub async fn query_stream(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Channel>> {
         Ok(QueryServiceClient::new(self.connect_with(settings, |endpoint| endpoint).await?))

@@ -5,6 +5,7 @@ mod get_dead_letter;
 mod list_consumers;
 mod list_dead_letters;
 mod pause;
+mod rebuild_projection;
 mod redrive_dead_letters;
 
 use std::sync::Arc;
@@ -14,17 +15,18 @@ use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceSe
 use cornjacket_proto::admin::{
     DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
     GetDeadLetterResponse, ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest,
-    ListDeadLettersResponse, PauseConsumerRequest, PauseConsumerResponse, RedriveDeadLettersRequest,
-    RedriveDeadLettersResponse, ResumeConsumerRequest, ResumeConsumerResponse,
+    ListDeadLettersResponse, PauseConsumerRequest, PauseConsumerResponse, RebuildProjectionRequest,
+    RedriveDeadLettersRequest, RedriveDeadLettersResponse, ResumeConsumerRequest, ResumeConsumerResponse,
 };
 use cornjacket_proto::events as proto;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId};
+use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId, Rebuilds};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tonic::{Request, Response, Status};
 
+use crate::projections::Parameters;
 use crate::rpc::{printable, required, store_failed};
 
 /// What the methods work on.
@@ -36,6 +38,10 @@ pub struct AdminRpc {
     pub consumers: Arc<dyn Consumers>,
     /// What consumers could not handle.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Makes projections anew.
+    pub rebuilds: Arc<dyn Rebuilds>,
+    /// How states follow from events.
+    pub parameters: Parameters,
     /// Dates what operators did, and tells how old things are.
     pub clock: Arc<dyn Clock>,
     /// Of every topic.
@@ -127,6 +133,15 @@ fn to_proto(letter: cornjacket_store::DeadLetter) -> DeadLetter {
 
 #[tonic::async_trait]
 impl AdminService for AdminRpc {
+    type RebuildProjectionStream = rebuild_projection::Progresses;
+
+    async fn rebuild_projection(
+        &self,
+        request: Request<RebuildProjectionRequest>,
+    ) -> Result<Response<Self::RebuildProjectionStream>, Status> {
+        Ok(Response::new(rebuild_projection::rebuild_projection(self, request.into_inner()).await?))
+    }
+
     async fn list_consumers(
         &self,
         _: Request<ListConsumersRequest>,

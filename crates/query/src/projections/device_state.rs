@@ -6,7 +6,7 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_store::ProjectionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Happening, Mark, Moment, Parameters, Projection, TypePattern};
+use super::{Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
 
 const OFFLINE: &str = "system.device_offline";
 
@@ -47,6 +47,17 @@ impl Projection for DeviceState {
                 self.metrics.insert(measurement.metric.clone(), metric);
             }
         }
+    }
+
+    /// Every value knows the event that set it.
+    fn before(mut self, log: &Origin) -> Option<Self> {
+        self.metrics.retain(|_, metric| metric.mark.position < log.position);
+        if self.last_heard.position >= log.position {
+            // Whoever measured something was heard then.
+            self.last_heard = self.metrics.values().map(|metric| metric.mark).max()?;
+            self.online = true;
+        }
+        Some(self)
     }
 
     /// A value that was not measured again leaves by its own time.

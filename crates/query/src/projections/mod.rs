@@ -42,6 +42,21 @@ pub trait Projection: Default + PartialEq + Serialize + DeserializeOwned {
     /// The state as it is at a moment in which nothing happened: what is too old is left out, and a state of which
     /// nothing is left is none.
     fn seen_at(self, moment: &Moment) -> Option<Self>;
+
+    /// What is in the state from before the log's beginning, for a rebuild to begin with: nothing, unless it is known
+    /// of each part when it was set.
+    fn before(self, _log: &Origin) -> Option<Self> {
+        None
+    }
+}
+
+/// Where the log begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The first position that it has.
+    pub position: u64,
+    /// When that event was stored.
+    pub time: Timestamp,
 }
 
 /// What can be set of how states follow from events.
@@ -140,11 +155,18 @@ pub struct Declared {
     types: &'static [TypePattern],
     fold_json: FoldJson,
     json_at: fn(&str, &Moment) -> serde_json::Result<Option<String>>,
+    json_before: fn(&str, &Origin) -> serde_json::Result<Option<String>>,
 }
 
 impl Declared {
     const fn of<P: Projection>() -> Self {
-        Self { id: P::ID, types: P::TYPES, fold_json: fold_json::<P>, json_at: json_at::<P> }
+        Self {
+            id: P::ID,
+            types: P::TYPES,
+            fold_json: fold_json::<P>,
+            json_at: json_at::<P>,
+            json_before: json_before::<P>,
+        }
     }
 
     /// The types of the events that it reads.
@@ -173,10 +195,19 @@ impl Declared {
         (self.fold_json)(state, events, parameters)
     }
 
+    /// What of a state is from before the log, as JSON.
+    pub fn before(&self, state: &str, log: &Origin) -> serde_json::Result<Option<String>> {
+        (self.json_before)(state, log)
+    }
+
     /// The state as it is at a moment, as JSON; `None` when all of it has expired.
     pub fn seen_at(&self, state: &str, moment: &Moment) -> serde_json::Result<Option<String>> {
         (self.json_at)(state, moment)
     }
+}
+
+fn json_before<P: Projection>(state: &str, log: &Origin) -> serde_json::Result<Option<String>> {
+    serde_json::from_str::<P>(state)?.before(log).map(|state| serde_json::to_string(&state)).transpose()
 }
 
 fn fold_json<P: Projection>(

@@ -6,7 +6,7 @@ use cornjacket_proto::events::system_event::Status;
 use cornjacket_store::ProjectionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Happening, Mark, Moment, Parameters, Projection, TypePattern};
+use super::{Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
 
 /// The status of a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,13 @@ impl Projection for SystemStatus {
         self.status = status;
         self.message.clone_from(&reported.message);
         self.last_reported = mark;
+    }
+
+    /// A status that is older than the log was there all along.
+    fn before(self, log: &Origin) -> Option<Self> {
+        let known = self.last_reported.position < log.position;
+        let last_reported = Mark { time: self.since, position: 0 };
+        if known { Some(self) } else { (self.since < log.time).then_some(Self { last_reported, ..self }) }
     }
 
     fn seen_at(self, moment: &Moment) -> Option<Self> {

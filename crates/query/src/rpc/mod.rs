@@ -27,7 +27,7 @@ use cornjacket_proto::query::{
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
-use cornjacket_store::{Consumers, EventLog, Snapshots, StoreError};
+use cornjacket_store::{Consumers, EventLog, Rebuilds, Snapshots, StoreError};
 use futures::stream::BoxStream;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -45,6 +45,8 @@ pub struct QueryRpc {
     pub snapshots: Arc<dyn Snapshots>,
     /// Consumers, to tell how far an event has come.
     pub consumers: Arc<dyn Consumers>,
+    /// Which states of a projection answer.
+    pub rebuilds: Arc<dyn Rebuilds>,
     /// The relay, where there is one.
     pub relay: Option<RelayCheckpoint>,
     /// Of every topic.
@@ -149,7 +151,7 @@ impl QueryService for QueryRpc {
         &self,
         _: Request<ListProjectionsRequest>,
     ) -> Result<Response<ListProjectionsResponse>, Status> {
-        Ok(Response::new(list_projections::list_projections()))
+        Ok(Response::new(list_projections::list_projections(self).await?))
     }
 }
 

@@ -9,18 +9,22 @@ use super::offsets::PostgresTx;
 use super::snapshot::PostgresSnapshot;
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
-use crate::read_model::{ProjectionId, ReadModelSnapshot, ReadModelTx, State};
+use crate::read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State, not_live};
 
 const STATE: &str = "select subject, state::text, last_position, event_time from timeseries.projection_states
-    where projection = $1 and version = $2 and subject = $3";
+    where projection = $1 and subject = $2
+        and version = (select build from timeseries.projections where projection = $1)";
 // In the order of the key, so that two consumers that share subjects cannot deadlock.
 const LOAD: &str = "select subject, state::text, last_position, event_time from timeseries.projection_states
-    where projection = $1 and version = $2 and subject = any($3) order by subject for update";
+    where projection = $1 and subject = any($3)
+        and version = coalesce($2, (select build from timeseries.projections where projection = $1))
+    order by subject for update";
 const SAVE: &str = "insert into timeseries.projection_states
         (projection, version, subject, state, last_position, event_time)
-    select $1, $2, subject, state::jsonb, last_position, event_time
-    from unnest($3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
+    select $1, coalesce($2, build), subject, state::jsonb, last_position, event_time
+    from timeseries.projections, unnest($3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
         as fresh (subject, state, last_position, event_time)
+    where projection = $1 and ($2 is not null or fold = $7)
     order by subject
     on conflict (projection, version, subject) do update set
         state = excluded.state, last_position = excluded.last_position, event_time = excluded.event_time";
@@ -33,8 +37,7 @@ const PARKED: &str = "select min(coalesce(position, 0)) from timeseries.dead_let
 #[async_trait]
 impl ReadModelSnapshot for PostgresSnapshot {
     async fn state(&mut self, projection: ProjectionId, subject: &str) -> Result<Option<State>, StoreError> {
-        let query =
-            sqlx::query(STATE).bind(projection.name).bind(i32::from(projection.version)).bind(subject);
+        let query = sqlx::query(STATE).bind(projection.name).bind(subject);
         query.fetch_optional(&mut *self.0).await?.as_ref().map(state).transpose()
     }
 
@@ -58,26 +61,36 @@ impl ReadModelTx for PostgresTx {
     async fn load_states(
         &mut self,
         projection: ProjectionId,
+        build: Build,
         subjects: &[&str],
     ) -> Result<Vec<State>, StoreError> {
-        let query =
-            sqlx::query(LOAD).bind(projection.name).bind(i32::from(projection.version)).bind(subjects);
+        let query = sqlx::query(LOAD).bind(projection.name).bind(number(build)).bind(subjects);
         let rows = query.fetch_all(&mut *self.0).await?;
         rows.iter().map(state).collect()
     }
 
-    async fn save_states(&mut self, projection: ProjectionId, states: &[State]) -> Result<(), StoreError> {
-        sqlx::query(SAVE)
+    async fn save_states(
+        &mut self,
+        projection: ProjectionId,
+        build: Build,
+        states: &[State],
+    ) -> Result<(), StoreError> {
+        let saved = sqlx::query(SAVE)
             .bind(projection.name)
-            .bind(i32::from(projection.version))
+            .bind(number(build))
             .bind(states.iter().map(|state| state.subject.as_str()).collect::<Vec<_>>())
             .bind(states.iter().map(|state| state.json.as_str()).collect::<Vec<_>>())
             .bind(states.iter().map(|state| state.last_position.cast_signed()).collect::<Vec<_>>())
             .bind(states.iter().map(|state| to_sql(state.event_time)).collect::<Vec<_>>())
+            .bind(i32::from(projection.version))
             .execute(&mut *self.0)
             .await?;
-        Ok(())
+        if saved.rows_affected() < states.len() as u64 { Err(not_live(projection)) } else { Ok(()) }
     }
+}
+
+fn number(build: Build) -> Option<i32> {
+    build.number().map(u32::cast_signed)
 }
 
 fn state(row: &PgRow) -> Result<State, StoreError> {

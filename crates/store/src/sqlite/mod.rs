@@ -8,6 +8,7 @@ mod dead_letters;
 mod event_log;
 mod offsets;
 mod read_model;
+mod rebuild;
 mod retention;
 mod rows;
 mod series;
@@ -28,6 +29,7 @@ pub use consumers::SqliteConsumers;
 pub use dead_letters::SqliteDeadLetters;
 pub use event_log::SqliteEventLog;
 pub use offsets::SqliteOffsets;
+pub use rebuild::SqliteRebuilds;
 pub use retention::SqliteSeriesRetention;
 pub use snapshot::SqliteSnapshots;
 

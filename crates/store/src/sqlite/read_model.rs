@@ -9,13 +9,15 @@ use super::offsets::SqliteTx;
 use super::snapshot::SqliteSnapshot;
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
-use crate::read_model::{ProjectionId, ReadModelSnapshot, ReadModelTx, State};
+use crate::read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State, not_live};
 
 const LOAD: &str = "select subject, state, last_position, event_time from projection_states
-    where projection = ? and version = ? and subject = ?";
+    where projection = ?1 and version = coalesce(?2, (select build from projections where projection = ?1))
+        and subject = ?3";
 const SAVE: &str = "insert into projection_states
         (projection, version, subject, state, last_position, event_time)
-    values (?, ?, ?, ?, ?, ?)
+    select ?1, coalesce(?2, build), ?3, ?4, ?5, ?6 from projections
+    where projection = ?1 and (?2 is not null or fold = ?7)
     on conflict (projection, version, subject) do update set
         state = excluded.state, last_position = excluded.last_position, event_time = excluded.event_time";
 
@@ -27,7 +29,7 @@ const PARKED: &str = "select min(coalesce(position, 0)) from dead_letters
 #[async_trait]
 impl ReadModelSnapshot for SqliteSnapshot {
     async fn state(&mut self, projection: ProjectionId, subject: &str) -> Result<Option<State>, StoreError> {
-        let query = sqlx::query(LOAD).bind(projection.name).bind(projection.version).bind(subject);
+        let query = sqlx::query(LOAD).bind(projection.name).bind(None::<u32>).bind(subject);
         query.fetch_optional(self.timeseries().await?).await?.as_ref().map(state).transpose()
     }
 
@@ -49,11 +51,12 @@ impl ReadModelTx for SqliteTx {
     async fn load_states(
         &mut self,
         projection: ProjectionId,
+        build: Build,
         subjects: &[&str],
     ) -> Result<Vec<State>, StoreError> {
         let mut states = Vec::new();
         for subject in subjects {
-            let query = sqlx::query(LOAD).bind(projection.name).bind(projection.version).bind(*subject);
+            let query = sqlx::query(LOAD).bind(projection.name).bind(build.number()).bind(*subject);
             if let Some(row) = query.fetch_optional(&mut *self.0).await? {
                 states.push(state(&row)?);
             }
@@ -61,17 +64,26 @@ impl ReadModelTx for SqliteTx {
         Ok(states)
     }
 
-    async fn save_states(&mut self, projection: ProjectionId, states: &[State]) -> Result<(), StoreError> {
+    async fn save_states(
+        &mut self,
+        projection: ProjectionId,
+        build: Build,
+        states: &[State],
+    ) -> Result<(), StoreError> {
         for state in states {
-            sqlx::query(SAVE)
+            let saved = sqlx::query(SAVE)
                 .bind(projection.name)
-                .bind(projection.version)
+                .bind(build.number())
                 .bind(&state.subject)
                 .bind(&state.json)
                 .bind(state.last_position.cast_signed())
                 .bind(state.event_time.as_micros())
+                .bind(projection.version)
                 .execute(&mut *self.0)
                 .await?;
+            if saved.rows_affected() == 0 {
+                return Err(not_live(projection));
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::fixtures::{clock, noon, snapshot};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, Progress, ProjectionId, State, Store};
+use crate::{Build, ConsumerPartition, Progress, ProjectionId, State, Store};
 
 const PROJECTION: ProjectionId = ProjectionId { name: "law", version: 1 };
 
@@ -10,7 +10,7 @@ laws!(
     an_effect_and_its_offset_are_one,
     who_has_been_overtaken_has_no_effect,
     of_two_owners_at_once_one_gets_through,
-    states_are_overwritten_by_subject_and_version,
+    states_are_overwritten_by_subject_and_build,
 );
 
 fn at() -> ConsumerPartition {
@@ -31,7 +31,7 @@ async fn effect(store: &Store, from: u64, to: u64, commit: bool) -> anyhow::Resu
         return Ok(false);
     };
     let json = format!("{{\"to\": {to}}}");
-    tx.save_states(PROJECTION, &[state("pump", &json, 10 * to)]).await?;
+    tx.save_states(PROJECTION, Build::Live, &[state("pump", &json, 10 * to)]).await?;
     if commit {
         tx.commit().await?;
     }
@@ -40,6 +40,7 @@ async fn effect(store: &Store, from: u64, to: u64, commit: bool) -> anyhow::Resu
 
 async fn an_effect_and_its_offset_are_one(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
+    store.rebuilds.declare(PROJECTION).await?;
     assert_eq!(store.offsets.load(&at()).await?, progress(0));
     assert_eq!(store.offsets.slowest().await?, None);
     assert!(effect(&store, 0, 1, false).await?);
@@ -56,6 +57,7 @@ async fn an_effect_and_its_offset_are_one(backend: Backend) -> anyhow::Result<()
 
 async fn who_has_been_overtaken_has_no_effect(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
+    store.rebuilds.declare(PROJECTION).await?;
     assert!(effect(&store, 0, 1, true).await?);
     assert!(effect(&store, 1, 2, true).await?);
     assert!(!effect(&store, 1, 3, true).await?, "still believes in 1");
@@ -66,6 +68,7 @@ async fn who_has_been_overtaken_has_no_effect(backend: Backend) -> anyhow::Resul
 
 async fn of_two_owners_at_once_one_gets_through(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
+    store.rebuilds.declare(PROJECTION).await?;
     for from in 0..10 {
         let (one, other) =
             tokio::join!(effect(&store, from, from + 1, true), effect(&store, from, from + 1, true));
@@ -74,16 +77,16 @@ async fn of_two_owners_at_once_one_gets_through(backend: Backend) -> anyhow::Res
     Ok(())
 }
 
-async fn states_are_overwritten_by_subject_and_version(backend: Backend) -> anyhow::Result<()> {
+async fn states_are_overwritten_by_subject_and_build(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
+    store.rebuilds.declare(PROJECTION).await?;
     let mut tx = store.offsets.begin(&at(), progress(0), progress(1)).await?.expect("at the beginning");
-    tx.save_states(PROJECTION, &[state("a", "{}", 1), state("b", "{}", 2)]).await?;
-    let next = ProjectionId { version: 2, ..PROJECTION };
-    tx.save_states(next, &[state("a", "[]", 3)]).await?;
-    tx.save_states(PROJECTION, &[state("a", "{\"x\": 1}", 4)]).await?;
-    let mut loaded = tx.load_states(PROJECTION, &["a", "b", "c"]).await?;
+    tx.save_states(PROJECTION, Build::Live, &[state("a", "{}", 1), state("b", "{}", 2)]).await?;
+    tx.save_states(PROJECTION, Build::Number(2), &[state("a", "[]", 3)]).await?;
+    tx.save_states(PROJECTION, Build::Live, &[state("a", "{\"x\": 1}", 4)]).await?;
+    let mut loaded = tx.load_states(PROJECTION, Build::Live, &["a", "b", "c"]).await?;
     loaded.sort_by(|one, other| one.subject.cmp(&other.subject));
     assert_eq!(loaded, [state("a", "{\"x\": 1}", 4), state("b", "{}", 2)]);
-    assert_eq!(tx.load_states(next, &["a", "b"]).await?, [state("a", "[]", 3)]);
+    assert_eq!(tx.load_states(PROJECTION, Build::Number(2), &["a", "b"]).await?, [state("a", "[]", 3)]);
     Ok(())
 }

@@ -6,7 +6,7 @@ use cornjacket_domain::Timestamp;
 
 use super::fixtures::{clock, events, noon};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, Progress, ProjectionId, Range, State, Store, StoreError};
+use crate::{Build, ConsumerPartition, Progress, ProjectionId, Range, State, Store, StoreError};
 
 const PROJECTION: ProjectionId = ProjectionId { name: "law", version: 1 };
 
@@ -25,12 +25,13 @@ async fn effect(store: &Store, from: u64, to: u64) -> anyhow::Result<()> {
         last_position: to,
         event_time: Timestamp::from_micros(0),
     };
-    tx.save_states(PROJECTION, &[state]).await?;
+    tx.save_states(PROJECTION, Build::Live, &[state]).await?;
     Ok(tx.commit().await?)
 }
 
 async fn what_is_asked_later_is_answered_as_of_the_same_moment(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
+    store.rebuilds.declare(PROJECTION).await?;
     effect(&store, 0, 1).await?;
     let mut snapshot = store.snapshots.begin(Duration::from_mins(1)).await?;
     assert_eq!(snapshot.included(&at()).await?, 1);
