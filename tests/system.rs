@@ -10,6 +10,7 @@ mod system {
     mod crash;
     mod doors;
     mod durability;
+    mod forgotten;
     mod outages;
     mod poison;
     mod rebuild;

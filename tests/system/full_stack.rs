@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
-use cornjacket_bus::{Bus, Delivered, Delivery, Format};
+use cornjacket_bus::{Begin, Bus, Delivered, Delivery, Format};
 use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
 use cornjacket_query::projections::{self, Happening, Parameters};
@@ -106,7 +106,7 @@ impl FullStack {
             let delivery = delivery.with_context(|| format!("{} of {count} published", seen.len()))?;
             match delivery? {
                 Delivery::Assigned(assignment) => {
-                    drop(assignment.begin_at.send(vec![0; assignment.partitions.len()]));
+                    drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
                 }
                 Delivery::Records(_, records) => {
                     for record in records {

@@ -11,7 +11,7 @@ use super::load::{self, Acknowledged, Random};
 const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// The value of a metric without labels; zero when it is not there.
-async fn metric(ops: u16, name: &str) -> f64 {
+pub async fn metric(ops: u16, name: &str) -> f64 {
     let metrics = http_get(ops, "/metrics").await.unwrap_or_default();
     let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     value.unwrap_or_default()

@@ -1,8 +1,8 @@
 //! What a record looks like, on Kafka's side and on ours.
 //!
 //! A record's key is the subject and its value the event. Its headers are those of the CloudEvents Kafka binding in
-//! binary mode, the trace, and three of ours: position, ingest time and epoch, which the value leaves out so that log
-//! and bus carry the same bytes.
+//! binary mode, the trace, and four of ours: position, ingest time and epoch, which the value leaves out so that log and
+//! bus carry the same bytes, and the position before which nothing is missing.
 
 use bytes::Bytes;
 use cornjacket_domain::{StoredEvent, Timestamp};
@@ -14,6 +14,9 @@ use crate::TopicPartition;
 
 /// The position of the event in the log, decimal.
 pub const POSITION: &str = "cornjacket-position";
+/// A position at or above that of the event before it in the partition, decimal: in between the log has none of the
+/// partition. So a reader that has come this far misses nothing, on whatever topic it finds the record.
+pub const PREVIOUS: &str = "cornjacket-previous";
 /// When the event was stored: microseconds since 1970, decimal.
 pub const INGEST_TIME: &str = "cornjacket-ingest-time";
 /// The epoch of the log, decimal.
@@ -77,6 +80,8 @@ pub struct Record {
 pub struct Envelope {
     /// The position in the log.
     pub position: Option<u64>,
+    /// Between here and `position` the log has no event of the partition.
+    pub previous: Option<u64>,
     /// When the event was stored.
     pub ingest_time: Option<Timestamp>,
     /// The epoch of the log.
@@ -114,8 +119,13 @@ pub enum Undecodable {
     },
 }
 
-/// Writes the record of an event.
-pub fn encode(stored: &StoredEvent, epoch: u32, format: Format) -> Result<Outgoing, Undecodable> {
+/// Writes the record of an event; `previous` is what [`PREVIOUS`] says.
+pub fn encode(
+    stored: &StoredEvent,
+    previous: u64,
+    epoch: u32,
+    format: Format,
+) -> Result<Outgoing, Undecodable> {
     let undecodable = |why: String| Undecodable::Value { format, why };
     let event = Event::decode(stored.encoded.clone()).map_err(|error| undecodable(error.to_string()))?;
     let value = match format {
@@ -134,6 +144,7 @@ pub fn encode(stored: &StoredEvent, epoch: u32, format: Format) -> Result<Outgoi
         ("ce_type", event.r#type),
         ("ce_subject", event.subject),
         (POSITION, stored.position.to_string()),
+        (PREVIOUS, previous.to_string()),
         (INGEST_TIME, stored.ingest_time.as_micros().to_string()),
         (EPOCH, epoch.to_string()),
     ];
@@ -155,6 +166,7 @@ impl Envelope {
                 let position: Option<i64> = text().and_then(|text| text.parse().ok());
                 self.position = position.filter(|position| *position > 0).map(i64::cast_unsigned);
             }
+            PREVIOUS => self.previous = text().and_then(|text| text.parse().ok()),
             INGEST_TIME => {
                 let time = text().and_then(|text| text.parse().ok()).map(Timestamp::from_micros);
                 self.ingest_time = time.filter(|time| Timestamp::from_proto(&time.to_proto()).is_some());
@@ -242,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_headers_are_those_of_the_cloudevents_binding_and_ours() {
-        let headers = encode(&stored(), 3, Format::Protobuf).expect("our own bytes").headers;
+        let headers = encode(&stored(), 40, 3, Format::Protobuf).expect("our own bytes").headers;
         let expected = [
             ("content-type", "application/protobuf"),
             ("ce_specversion", "1.0"),
@@ -251,6 +263,7 @@ mod tests {
             ("ce_type", "sensor.picture"),
             ("ce_subject", "pump-7"),
             ("cornjacket-position", "42"),
+            ("cornjacket-previous", "40"),
             ("cornjacket-ingest-time", "1700000000123456"),
             ("cornjacket-epoch", "3"),
             ("ce_time", "2020-09-13T12:26:40.500Z"),
@@ -262,8 +275,8 @@ mod tests {
     #[test]
     fn both_formats_lead_back_to_the_stored_event() {
         for format in [Format::Protobuf, Format::Json] {
-            let record = received(&encode(&stored(), 3, format).expect("our own bytes"));
-            assert_eq!(record.envelope.epoch, Some(3));
+            let record = received(&encode(&stored(), 40, 3, format).expect("our own bytes"));
+            assert_eq!((record.envelope.epoch, record.envelope.previous), (Some(3), Some(40)));
             let delivered = record.decode().expect("our own record");
             assert_eq!(delivered.event, stored().decode().expect("our own bytes"), "{format:?}");
             assert_eq!((delivered.offset, delivered.event.position), (7, 42));
@@ -272,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_event_says_why() {
-        let good = received(&encode(&stored(), 3, Format::Protobuf).expect("our own bytes"));
+        let good = received(&encode(&stored(), 40, 3, Format::Protobuf).expect("our own bytes"));
         let garbage = Record { value: Bytes::from_static(b"\xff\xff"), ..good.clone() };
         assert!(matches!(garbage.decode(), Err(Undecodable::Value { format: Format::Protobuf, .. })));
         let mut not_json = good.clone();

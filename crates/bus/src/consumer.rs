@@ -4,16 +4,20 @@
 //! decodes the rest, and hands it to its [`Handler`] inside a transaction of its [`Checkpoint`] that begins by moving
 //! the offset. What can go wrong has three outcomes, chosen by whoever raises it: done; an outage, which is waited for
 //! with nothing skipped; and poison, which parks its key: the record and what follows it in its key are kept as dead
-//! letters in the same transaction, while other keys flow. Once a second the consumer tells operators how it is doing
+//! letters in the same transaction, while other keys flow. When the bus has forgotten what comes next, the consumer reads
+//! it from the log until it meets the bus again (`way_back.rs`). Once a second the consumer tells operators how it is doing
 //! and hears what they want: a pause, or a key to be tried again.
 
 mod batch;
+mod effect;
 mod health;
 mod outcome;
 mod redrive;
+mod way_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +26,12 @@ use bytes::Bytes;
 use cornjacket_domain::Topic;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tracing::Instrument;
 
 pub use self::health::State;
 use crate::checkpoint::{Orders, Report};
-use crate::consumer::batch::Batch;
-use crate::{Assignment, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery, Progress, Record};
-use crate::{TopicPartition, trace};
+use crate::consumer::way_back::WayBack;
+use crate::{Assigned, Assignment, Begin, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery};
+use crate::{PartitionedLog, Progress, Record, TopicPartition};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -38,6 +41,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const REPEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long redriving may keep new records waiting.
 const REDRIVE_SLICE: Duration = Duration::from_millis(200);
+
+/// What operators are told of a partition meanwhile.
+const READS_THE_LOG: &str = "reads the log until it meets the bus again";
 
 /// Any error.
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -82,6 +88,7 @@ pub struct Consumer<C, H> {
     checkpoint: C,
     handler: H,
     epoch: u32,
+    log: Option<PartitionedLog>,
     state: watch::Sender<State>,
 }
 
@@ -91,6 +98,25 @@ struct Owned {
     progress: Progress,
     /// Keys whose records wait.
     parked: BTreeSet<Bytes>,
+    reads: Reads,
+}
+
+/// Where the records of a partition come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    Bus,
+    /// The bus has forgotten what comes next.
+    Log,
+}
+
+impl Owned {
+    /// Whether a record was not there before. Those of the log have no offsets of their own.
+    fn wants(&self, record: &Record) -> bool {
+        match self.reads {
+            Reads::Bus => record.offset >= self.progress.next_offset,
+            Reads::Log => record.envelope.position > Some(self.progress.last_position),
+        }
+    }
 }
 
 type Partitions = BTreeMap<TopicPartition, Owned>;
@@ -109,43 +135,22 @@ enum Interrupted {
     Bus(#[from] BusError),
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
-}
-
-/// Why a batch has no effect.
-#[derive(Debug)]
-enum NoEffect {
-    Fenced,
-    Outage(String),
-    Unfit(String),
-    Rejected { position: u64, error: String },
-}
-
-impl From<CheckpointError> for NoEffect {
-    fn from(error: CheckpointError) -> Self {
-        match error {
-            CheckpointError::Fenced => Self::Fenced,
-            // A defect of the store is not the event's fault: it waits, visibly, until it is mended.
-            CheckpointError::Outage(_) | CheckpointError::Defect(_) => Self::Outage(error.to_string()),
-        }
-    }
-}
-
-impl From<HandlerError> for NoEffect {
-    fn from(error: HandlerError) -> Self {
-        match error {
-            HandlerError::Retry(error) => Self::Outage(error.to_string()),
-            HandlerError::Unfit(error) => Self::Unfit(error.to_string()),
-            HandlerError::Reject { position, source } => {
-                Self::Rejected { position, error: source.to_string() }
-            }
-        }
-    }
+    #[error("the log: {0}")]
+    Log(String),
+    #[error("the bus lacks events of {0}")]
+    Gap(TopicPartition),
 }
 
 impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     /// A consumer for `handler`. Events of another epoch than `epoch` are poison.
     pub fn new(bus: Arc<dyn Bus>, checkpoint: C, handler: H, epoch: u32) -> Self {
-        Self { bus, checkpoint, handler, epoch, state: watch::Sender::new(State::Running) }
+        Self { bus, checkpoint, handler, epoch, log: None, state: watch::Sender::new(State::Running) }
+    }
+
+    /// With the log to fall back on when the bus has forgotten what comes next.
+    #[must_use]
+    pub fn with_log(self, log: PartitionedLog) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// How it is doing, from now on.
@@ -163,9 +168,13 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
 
     async fn consume_for_ever(&self) {
         let mut wait = BACK_OFF.0;
+        let mut lacking = BTreeSet::new();
         loop {
             let began = Instant::now();
-            let Err(interrupted) = self.consume().await;
+            let Err(interrupted) = self.consume(&mut lacking).await;
+            if let Interrupted::Gap(at) = interrupted {
+                lacking.insert(at);
+            }
             // Whoever got on for a while starts anew with short waits.
             if began.elapsed() > BACK_OFF.1 {
                 wait = BACK_OFF.0;
@@ -177,18 +186,22 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         }
     }
 
-    /// One subscription, until something goes wrong.
-    async fn consume(&self) -> Result<Infallible, Interrupted> {
+    /// One subscription, until something goes wrong. The bus is known to lack events of the partitions in `lacking`.
+    async fn consume(&self, lacking: &mut BTreeSet<TopicPartition>) -> Result<Infallible, Interrupted> {
+        // Topics that are gone are waited for: the relay makes them, which must know that they are new.
         let mut subscription = self.bus.subscribe(self.handler.name(), self.handler.topics()).await?;
         let mut owned = Partitions::new();
         let mut reports = interval(REPORT_EVERY);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut paused, mut told) = (false, Told::default());
+        let (mut paused, mut told, mut way_back) = (false, Told::default(), None);
         // What came while paused. One is enough: nothing more is asked for until it is handled.
         let mut held = None;
         loop {
             if let Some((at, records)) = held.take_if(|_| !paused) {
                 self.work_off(at, &mut owned, records).await?;
+            }
+            if let Some(way) = way_back.take_if(|_| !paused) {
+                way_back = self.walk(way, &mut owned, subscription.as_mut(), lacking).await?;
             }
             tokio::select! {
                 biased;
@@ -203,33 +216,52 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     }
                 }
                 delivery = subscription.next(), if held.is_none() => match delivery? {
-                    Delivery::Assigned(assignment) => owned = self.take_over(assignment).await?,
+                    Delivery::Assigned(assignment) => {
+                        (owned, way_back) = self.take_over(assignment, lacking).await?;
+                    }
                     Delivery::Records(at, records) => held = Some((at, records)),
                 },
+                () = ready(()), if way_back.is_some() && !paused => {}
             }
         }
     }
 
-    async fn take_over(&self, assignment: Assignment) -> Result<Partitions, Interrupted> {
+    async fn take_over(
+        &self,
+        assignment: Assignment,
+        lacking: &BTreeSet<TopicPartition>,
+    ) -> Result<(Partitions, Option<WayBack>), Interrupted> {
         let mut owned = Partitions::new();
-        let mut offsets = Vec::with_capacity(assignment.partitions.len());
-        for at in assignment.partitions {
+        let mut begins = Vec::with_capacity(assignment.partitions.len());
+        let mut way_back = None;
+        for Assigned { at, offsets } in assignment.partitions {
             let progress = self.checkpoint.load(self.handler.name(), at).await?;
             let parked = self.checkpoint.parked(self.handler.name(), at).await?;
-            offsets.push(progress.next_offset);
-            owned.insert(at, Owned { progress, parked });
+            let there = offsets.contains(&progress.next_offset) && !lacking.contains(&at);
+            let reads = if there || self.log.is_none() { Reads::Bus } else { Reads::Log };
+            begins.push(match reads {
+                Reads::Bus => Begin::At(progress.next_offset),
+                Reads::Log => {
+                    tracing::warn!(consumer = self.handler.name(), partition = %at, ?progress, ?offsets,
+                        "the bus has forgotten what comes next: reading the log");
+                    let way = way_back.get_or_insert_with(WayBack::default);
+                    way.add(at, progress, *offsets.end());
+                    Begin::Later
+                }
+            });
+            owned.insert(at, Owned { progress, parked, reads });
         }
         self.show(&owned, false);
         // Nobody listening means that the assignment is over again; the next one is on its way.
-        drop(assignment.begin_at.send(offsets));
-        Ok(owned)
+        drop(assignment.begin_at.send(begins));
+        Ok((owned, way_back))
     }
 
     /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.
     async fn report(&self, owned: &Partitions, paused: bool, told: &mut Told) -> Option<Orders> {
         let report = |(at, owned): (&TopicPartition, &Owned)| {
             let state = state_of(owned.parked.len(), paused);
-            Report { at: *at, state: state.name(), reason: state.reason() }
+            Report { at: *at, state: state.name(), reason: reason_of(&state, owned.reads) }
         };
         let reports: Vec<Report> = owned.iter().map(report).collect();
         let known = reports == told.reports && told.at.is_some_and(|at| at.elapsed() < REPEAT_EVERY);
@@ -271,122 +303,16 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             news
         });
     }
+}
 
-    /// Handles the records of a partition, however long that takes. Those of one that is no longer ours are left out.
-    async fn work_off(
-        &self,
-        at: TopicPartition,
-        partitions: &mut Partitions,
-        mut records: Vec<Record>,
-    ) -> Result<(), Interrupted> {
-        let Some(owned) = partitions.get_mut(&at) else { return Ok(()) };
-        let (mut wait, mut most) = (BACK_OFF.0, usize::MAX);
-        let mut waited = false;
-        loop {
-            records.retain(|record| record.offset >= owned.progress.next_offset);
-            if records.is_empty() {
-                break;
-            }
-            let mut batch = Batch::new(owned.progress, &records, self.epoch, &owned.parked, most);
-            match self.work_around_poison(at, owned.progress, &mut batch).await {
-                Ok(()) => {
-                    owned.progress = batch.to;
-                    owned.parked.append(&mut batch.parks);
-                    most = usize::MAX;
-                }
-                Err(NoEffect::Fenced) => return Err(CheckpointError::Fenced.into()),
-                // Half of it, and half of that, until the one that cannot be stored is alone.
-                Err(NoEffect::Unfit(_) | NoEffect::Rejected { .. }) => {
-                    most = (batch.events.len() / 2).max(1);
-                }
-                Err(NoEffect::Outage(reason)) => {
-                    waited = true;
-                    self.wait_for(reason, &mut wait).await;
-                    // Whether a commit that failed took effect is not known until the checkpoint says so.
-                    if let Ok(known) = self.checkpoint.load(self.handler.name(), at).await {
-                        owned.progress = known;
-                        owned.parked = self.checkpoint.parked(self.handler.name(), at).await?;
-                    }
-                }
-            }
-        }
-        if waited {
-            self.show(partitions, false);
-        }
-        Ok(())
-    }
-
-    /// Takes effect without what cannot be handled, which is parked.
-    async fn work_around_poison(
-        &self,
-        at: TopicPartition,
-        from: Progress,
-        batch: &mut Batch<'_>,
-    ) -> Result<(), NoEffect> {
-        loop {
-            let (position, error) = match self.take_effect(at, from, batch).await {
-                Err(NoEffect::Rejected { position, error }) if !batch.events.is_empty() => (position, error),
-                Err(NoEffect::Unfit(error)) if batch.events.len() == 1 => {
-                    (batch.events[0].event.position, error)
-                }
-                result => return result,
-            };
-            tracing::error!(consumer = self.handler.name(), partition = %at, position, error, "event parked");
-            batch.reject(position, error);
-        }
-    }
-
-    /// Effect and offset in one transaction; nothing at all when the batch is empty.
-    async fn take_effect(
-        &self,
-        at: TopicPartition,
-        from: Progress,
-        batch: &Batch<'_>,
-    ) -> Result<(), NoEffect> {
-        if batch.to == from {
-            return Ok(());
-        }
-        let span = tracing::error_span!(
-            "process",
-            otel.name = format!("process {}", at.topic),
-            otel.kind = "consumer",
-            messaging.consumer.group.name = self.handler.name(),
-            messaging.batch.message_count = batch.events.len()
-        );
-        trace::join(
-            &span,
-            batch.events.iter().filter_map(|delivered| delivered.event.trace_context.as_ref()),
-        );
-        self.commit_effect(at, from, batch).instrument(span).await
-    }
-
-    async fn commit_effect(
-        &self,
-        at: TopicPartition,
-        from: Progress,
-        batch: &Batch<'_>,
-    ) -> Result<(), NoEffect> {
-        let name = self.handler.name();
-        let mut transaction = self.checkpoint.begin(name, at, from, batch.to).await?;
-        if !batch.events.is_empty() {
-            self.handler.handle(&mut transaction, &batch.events).await?;
-        }
-        if !batch.letters.is_empty() {
-            self.checkpoint.park(&mut transaction, name, &batch.letters).await?;
-        }
-        self.checkpoint.commit(transaction).await?;
-        let labels = [("consumer", name.to_owned())];
-        metrics::counter!("cornjacket_consumer_events_total", &labels).increment(batch.events.len() as u64);
-        metrics::counter!("cornjacket_dead_letters_total", &labels).increment(batch.letters.len() as u64);
-        Ok(())
-    }
-
-    async fn wait_for(&self, reason: String, wait: &mut Duration) {
-        tracing::warn!(consumer = self.handler.name(), reason, "consumer waits");
-        self.state.send_replace(State::Waiting { reason });
-        sleep(*wait).await;
-        *wait = (*wait * 2).min(BACK_OFF.1);
-    }
+/// Says which of the two a partition's records are read from, when it is not the bus.
+fn reason_of(state: &State, reads: Reads) -> String {
+    let reads = match reads {
+        Reads::Bus => "",
+        Reads::Log => READS_THE_LOG,
+    };
+    let reasons = [state.reason(), reads.to_owned()];
+    reasons.into_iter().filter(|reason| !reason.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 const fn state_of(parked_keys: usize, paused: bool) -> State {

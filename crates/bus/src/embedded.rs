@@ -1,44 +1,23 @@
 //! The bus without a broker: consumers read the log itself. A position is its own offset.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use cornjacket_domain::{Partitions, StoredEvent, Topic};
+use cornjacket_domain::{StoredEvent, Topic};
 use tokio::sync::{oneshot, watch};
 
-use crate::codec::{Envelope, Format};
-use crate::{Assignment, Bus, BusError, Delivery, Publisher, Record, Subscription, TopicPartition};
-
-/// Events that are read from the log at once.
-const CHUNK: u32 = 1_000;
-
-/// Any error of the log.
-pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The log, as far as the bus needs it.
-#[async_trait]
-pub trait LogSource: Debug + Send + Sync {
-    /// The events above a position, in order.
-    async fn read(&self, after: u64, limit: u32) -> Result<Vec<StoredEvent>, SourceError>;
-
-    /// Changes when events are stored.
-    fn watch(&self) -> watch::Receiver<u64>;
-}
+use crate::log::{CHUNK, PartitionedLog};
+use crate::{Assigned, Assignment, Begin, Bus, BusError, Delivery, Published, Publisher, Record};
+use crate::{Subscription, TopicPartition};
 
 /// The log as a bus.
 #[derive(Clone, Debug)]
-pub struct EmbeddedBus {
-    log: Arc<dyn LogSource>,
-    partitions: Partitions,
-    epoch: u32,
-}
+pub struct EmbeddedBus(PartitionedLog);
 
 impl EmbeddedBus {
-    /// `log` as a bus, whose topics have `partitions` each.
-    pub const fn new(log: Arc<dyn LogSource>, partitions: Partitions, epoch: u32) -> Self {
-        Self { log, partitions, epoch }
+    /// `log` as a bus.
+    pub const fn new(log: PartitionedLog) -> Self {
+        Self(log)
     }
 }
 
@@ -48,18 +27,18 @@ impl Bus for EmbeddedBus {
         Ok(())
     }
 
-    async fn publisher(&self, _name: &str) -> Result<Option<Box<dyn Publisher>>, BusError> {
+    async fn publisher(&self, _: &str, _: Published) -> Result<Option<Box<dyn Publisher>>, BusError> {
         Ok(None)
     }
 
     async fn subscribe(&self, _group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
         let every = |topic: Topic| {
-            (0..self.partitions.count()).map(move |partition| TopicPartition { topic, partition })
+            (0..self.0.partitions.count()).map(move |partition| TopicPartition { topic, partition })
         };
         Ok(Box::new(LogSubscription {
-            bus: self.clone(),
-            head: self.log.watch(),
-            begin: Begin::Ask(topics.iter().copied().flat_map(every).collect()),
+            log: self.0.clone(),
+            head: self.0.source.watch(),
+            phase: Phase::Ask(topics.iter().copied().flat_map(every).collect()),
             ready: VecDeque::new(),
             after: 0,
             next_offsets: BTreeMap::new(),
@@ -70,9 +49,9 @@ impl Bus for EmbeddedBus {
 /// A consumer that reads the log. It has every partition: one process, one member.
 #[derive(Debug)]
 struct LogSubscription {
-    bus: EmbeddedBus,
+    log: PartitionedLog,
     head: watch::Receiver<u64>,
-    begin: Begin,
+    phase: Phase,
     ready: VecDeque<(TopicPartition, Vec<Record>)>,
     /// The last position that was read from the log.
     after: u64,
@@ -82,19 +61,22 @@ struct LogSubscription {
 
 /// Where the consumer begins.
 #[derive(Debug)]
-enum Begin {
+enum Phase {
     Ask(Vec<TopicPartition>),
-    Asked(Vec<TopicPartition>, oneshot::Receiver<Vec<u64>>),
+    Asked(Vec<TopicPartition>, oneshot::Receiver<Vec<Begin>>),
     Known,
 }
 
 #[async_trait]
 impl Subscription for LogSubscription {
     async fn next(&mut self) -> Result<Delivery, BusError> {
-        if let Begin::Ask(partitions) = &self.begin {
+        if let Phase::Ask(partitions) = &self.phase {
             let partitions = partitions.clone();
             let (begin_at, answer) = oneshot::channel();
-            self.begin = Begin::Asked(partitions.clone(), answer);
+            self.phase = Phase::Asked(partitions.clone(), answer);
+            // All of the log is here, and always was.
+            let whole = |at: TopicPartition| Assigned { at, offsets: 0..=u64::MAX };
+            let partitions = partitions.into_iter().map(whole).collect();
             return Ok(Delivery::Assigned(Assignment { partitions, begin_at }));
         }
         self.hear_where_to_begin().await?;
@@ -105,16 +87,24 @@ impl Subscription for LogSubscription {
             self.read_on().await?;
         }
     }
+
+    async fn let_flow(&mut self, _: TopicPartition) -> Result<(), BusError> {
+        Ok(())
+    }
 }
 
 impl LogSubscription {
     async fn hear_where_to_begin(&mut self) -> Result<(), BusError> {
-        let Begin::Asked(partitions, answer) = &mut self.begin else { return Ok(()) };
+        let Phase::Asked(partitions, answer) = &mut self.phase else { return Ok(()) };
         let offsets = answer.await.map_err(|_| BusError::Outage("nobody said where to begin".into()))?;
-        self.next_offsets = partitions.drain(..).zip(offsets).collect();
+        let offset = |begin| match begin {
+            Begin::At(offset) => offset,
+            Begin::Later => u64::MAX,
+        };
+        self.next_offsets = partitions.drain(..).zip(offsets.into_iter().map(offset)).collect();
         // A partition that was never read wants the log's first event.
         self.after = self.next_offsets.values().map(|next| next.saturating_sub(1)).min().unwrap_or(0);
-        self.begin = Begin::Known;
+        self.phase = Phase::Known;
         Ok(())
     }
 
@@ -122,7 +112,7 @@ impl LogSubscription {
     async fn read_on(&mut self) -> Result<(), BusError> {
         // Marked as seen before reading: what is stored while we read wakes the wait.
         self.head.borrow_and_update();
-        let events = self.bus.log.read(self.after, CHUNK).await;
+        let events = self.log.source.read(self.after, CHUNK).await;
         let events = events.map_err(|error| BusError::Outage(error.to_string()))?;
         let Some(last) = events.last() else {
             return self.head.changed().await.map_err(|_| BusError::Outage("the log is closed".into()));
@@ -135,31 +125,14 @@ impl LogSubscription {
     }
 
     fn sort_in(&mut self, event: StoredEvent) {
-        let topic = Topic::of_type(&event.event_type);
-        let at = TopicPartition { topic, partition: self.bus.partitions.of_subject(&event.subject) };
+        let at = self.log.place(&event);
         if self.next_offsets.get(&at).is_none_or(|next| event.position < *next) {
             return;
         }
-        let record = self.record(at, event);
+        let record = self.log.record(at, event.position, event);
         match self.ready.iter_mut().find(|(other, _)| *other == at) {
             Some((_, records)) => records.push(record),
             None => self.ready.push_back((at, vec![record])),
-        }
-    }
-
-    fn record(&self, at: TopicPartition, event: StoredEvent) -> Record {
-        Record {
-            at,
-            offset: event.position,
-            key: event.subject.into(),
-            value: event.encoded,
-            envelope: Envelope {
-                position: Some(event.position),
-                ingest_time: Some(event.ingest_time),
-                epoch: Some(self.bus.epoch),
-                format: Format::Protobuf,
-                replay: false,
-            },
         }
     }
 }

@@ -9,6 +9,10 @@ pub enum BusError {
     /// Another publisher has taken this one's place: it must stop.
     #[error("another publisher has taken over")]
     Fenced,
+    /// What was published is not on the bus any more: topics were made anew, or their disks were. It must be published
+    /// again.
+    #[error("the bus has lost what was published: {0}")]
+    Lost(String),
     /// The bus is not what the settings say; the text says how to mend it.
     #[error("{0}")]
     Refused(String),

@@ -10,11 +10,15 @@ pub mod consumer;
 pub mod embedded;
 mod error;
 pub mod kafka;
+pub mod log;
 pub mod port;
+mod published;
 mod trace;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Letter, Orders, ParkedQueue, Progress, Report, Settled};
 pub use codec::{Delivered, Format, Record, Undecodable};
 pub use consumer::{Consumer, Handler, HandlerError};
 pub use error::BusError;
-pub use port::{Assignment, Bus, Delivery, Publisher, Subscription, TopicPartition};
+pub use log::{LogSource, PartitionedLog};
+pub use port::{Assigned, Assignment, Begin, Bus, Delivery, Publisher, Subscription, TopicPartition};
+pub use published::{Mark, Published};

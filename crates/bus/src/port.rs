@@ -1,12 +1,13 @@
 //! The port onto the bus.
 
 use std::fmt::{self, Debug};
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use cornjacket_domain::{StoredEvent, Topic};
 use tokio::sync::oneshot;
 
-use crate::{BusError, Record};
+use crate::{BusError, Published, Record};
 
 /// One ordered part of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,8 +32,13 @@ pub trait Bus: Debug + Send + Sync {
     async fn prepare(&self) -> Result<(), BusError>;
 
     /// A publisher that takes the place of every earlier one of that name, in whichever process: from here on nothing
-    /// of theirs reaches the bus. `None` where the bus is the log itself and nothing has to be published.
-    async fn publisher(&self, name: &str) -> Result<Option<Box<dyn Publisher>>, BusError>;
+    /// of theirs reaches the bus. It continues what was `published`, and is refused with [`BusError::Lost`] when the bus
+    /// has no longer what it should have. `None` where the bus is the log itself and nothing has to be published.
+    async fn publisher(
+        &self,
+        name: &str,
+        published: Published,
+    ) -> Result<Option<Box<dyn Publisher>>, BusError>;
 
     /// Takes part in the consumer group `group`; its members share the partitions of the topics.
     async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, BusError>;
@@ -45,8 +51,8 @@ pub trait Publisher: Send {
     /// Sends events, which follow those sent before. Waits when too much is under way.
     async fn publish(&mut self, events: &[StoredEvent]) -> Result<(), BusError>;
 
-    /// Returns when everything sent so far is on the bus for good.
-    async fn commit(&mut self) -> Result<(), BusError>;
+    /// Returns when everything sent so far is on the bus for good: what is where.
+    async fn commit(&mut self) -> Result<Published, BusError>;
 }
 
 /// A member of a consumer group.
@@ -54,6 +60,9 @@ pub trait Publisher: Send {
 pub trait Subscription: Send {
     /// What comes next. Cancel safe.
     async fn next(&mut self) -> Result<Delivery, BusError>;
+
+    /// Has the records come of a partition that was to begin later: those from where the bus ended when it was assigned.
+    async fn let_flow(&mut self, at: TopicPartition) -> Result<(), BusError>;
 }
 
 /// What a member of a consumer group is handed.
@@ -70,7 +79,26 @@ pub enum Delivery {
 #[derive(Debug)]
 pub struct Assignment {
     /// The partitions that are the member's.
-    pub partitions: Vec<TopicPartition>,
-    /// The next offset of each of them, in the same order.
-    pub begin_at: oneshot::Sender<Vec<u64>>,
+    pub partitions: Vec<Assigned>,
+    /// Where to begin in each of them, in the same order.
+    pub begin_at: oneshot::Sender<Vec<Begin>>,
+}
+
+/// A partition that is a member's from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The offsets at which one can begin: from that of the first record the bus still has to that which the next record
+    /// will have.
+    pub offsets: RangeInclusive<u64>,
+}
+
+/// Where to begin in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At this offset.
+    At(u64),
+    /// At its end, but only when [`Subscription::let_flow`] says so.
+    Later,
 }

@@ -3,14 +3,16 @@
 //! One relay works, the others wait for its lease. Three things keep two of them from spoiling the order: the lease,
 //! which saves work; the publisher's name, by which the broker shuts out whoever had it before; and the generation,
 //! without which nobody moves the checkpoint. Everything above the checkpoint is published again by whoever comes
-//! next.
+//! next. When the bus turns out to have lost what was published, the checkpoint goes back by as much as the bus is to
+//! keep, and everything since then is published again, on all topics: at least once is what is promised.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_bus::{Bus, BusError, Publisher};
+use cornjacket_bus::{Bus, BusError, Published, Publisher};
+use cornjacket_domain::Clock;
 use cornjacket_store::postgres::{Claim, RelayCheckpoint};
-use cornjacket_store::{EventLog, Select, StoreError, Tail};
+use cornjacket_store::{EventLog, Select, Snapshots, StoreError, Tail};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Events that are read from the log at once.
@@ -19,20 +21,28 @@ const CHUNK: u32 = 1_000;
 const PUBLISHER: &str = "relay";
 /// After trouble, the next try comes this much later.
 const BACK_OFF: Duration = Duration::from_millis(250);
+/// How long finding a time in the log may take.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// How a relay behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// Tells what the bus would still have.
+    pub clock: Arc<dyn Clock>,
     /// After this long without a sign of life, another relay takes over.
     pub lease: Duration,
     /// How often what was published is committed, and the lease renewed.
     pub commit_interval: Duration,
+    /// How long the bus keeps records: what is published again when it has lost them.
+    pub bus_retention: Duration,
 }
 
 /// Publishes the log on the bus.
 #[derive(Debug)]
 pub struct Relay {
     log: Arc<dyn EventLog>,
+    /// Where a time is found in the log.
+    snapshots: Arc<dyn Snapshots>,
     checkpoint: RelayCheckpoint,
     bus: Arc<dyn Bus>,
     options: Options,
@@ -53,11 +63,12 @@ impl Relay {
     /// A relay from `log` to `bus`.
     pub fn new(
         log: Arc<dyn EventLog>,
+        snapshots: Arc<dyn Snapshots>,
         checkpoint: RelayCheckpoint,
         bus: Arc<dyn Bus>,
         options: Options,
     ) -> Self {
-        Self { log, checkpoint, bus, options }
+        Self { log, snapshots, checkpoint, bus, options }
     }
 
     /// Works or waits until `stop`. Trouble is waited for: recovery needs nobody.
@@ -84,22 +95,39 @@ impl Relay {
 
     async fn work_until_trouble(&self, claim: Claim) {
         tracing::info!(claim.generation, claim.position, "relay works");
+        let generation = claim.generation;
         match self.work(claim).await {
             Ok(()) => std::future::pending().await,
+            Err(Stopped::Bus(BusError::Lost(what))) => self.go_back(generation, &what).await,
             Err(trouble) => tracing::warn!(error = %trouble, "relay stops working; beginning again"),
         }
         metrics::counter!("cornjacket_relay_restarts_total").increment(1);
         // Whoever is next, here or elsewhere, need not wait for the lease to end.
-        if let Err(error) = self.checkpoint.release(claim.generation).await {
+        if let Err(error) = self.checkpoint.release(generation).await {
             tracing::warn!(%error, "the relay's lease was not given back; it ends by itself");
         }
         sleep(BACK_OFF).await;
     }
 
+    /// What the bus has lost is to be published again, by whoever is next.
+    async fn go_back(&self, generation: i64, what: &str) {
+        let went_back = async {
+            let kept = self.options.clock.now() - self.options.bus_retention;
+            let kept = self.snapshots.begin(SEARCH).await?.position_before(kept).await?;
+            let position = kept.min(self.checkpoint.position().await?);
+            self.checkpoint.go_back(generation, position).await.map(|_| position)
+        };
+        match went_back.await {
+            Ok(position) => tracing::warn!(what, position, "the bus has lost records: publishing again"),
+            Err(error) => tracing::warn!(what, %error, "the bus has lost records, and the log is not there"),
+        }
+    }
+
     /// Publishes until something goes wrong. Returns only when there is nothing to publish to.
     async fn work(&self, claim: Claim) -> Result<(), Stopped> {
         self.bus.prepare().await?;
-        let Some(publisher) = self.bus.publisher(PUBLISHER).await? else { return Ok(()) };
+        let before = Published::from_text(&claim.published, claim.position);
+        let Some(publisher) = self.bus.publisher(PUBLISHER, before).await? else { return Ok(()) };
         let mut ticks = interval(self.options.commit_interval.min(self.options.lease / 3));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut work = Work {
@@ -111,9 +139,9 @@ impl Relay {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {
-                    work.publisher.commit().await?;
-                    let moved = self.checkpoint.advance(claim.generation, work.published, self.options.lease);
-                    if !moved.await? {
+                    let on_bus = work.publisher.commit().await?.to_text();
+                    let (position, lease) = (work.published, self.options.lease);
+                    if !self.checkpoint.advance(claim.generation, position, &on_bus, lease).await? {
                         return Err(Stopped::Overtaken);
                     }
                     record(work.published);

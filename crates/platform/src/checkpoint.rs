@@ -194,6 +194,7 @@ fn record(at: TopicPartition, letter: DeadLetter) -> Record {
         value: letter.value,
         envelope: Envelope {
             position: letter.position,
+            previous: None,
             ingest_time: letter.ingest_time,
             epoch: letter.epoch,
             format: if json { Format::Json } else { Format::Protobuf },

@@ -156,8 +156,12 @@ impl Process<'_> {
         let options = relay::Options {
             lease: Duration::from_millis(self.settings.relay.lease_ms),
             commit_interval: Duration::from_millis(self.settings.bus.commit_interval_ms),
+            clock: self.clock.clone(),
+            bus_retention: Duration::from_hours(self.settings.bus.retention_hours.into()),
         };
-        let relay = Relay::new(self.store.log.clone(), checkpoint, self.bus.clone(), options);
+        let store = &self.store;
+        let relay =
+            Relay::new(store.log.clone(), store.snapshots.clone(), checkpoint, self.bus.clone(), options);
         let stop = self.shutdown.stop.clone();
         self.shutdown.spawn("relay", async move {
             relay.run(stop.cancelled_owned()).await;
@@ -181,7 +185,8 @@ impl Process<'_> {
 
     fn consume(&self, name: &'static str, handler: impl Handler<Box<dyn Tx>>) {
         let checkpoint = StoreCheckpoint::new(&self.store, self.clock.clone());
-        let consumer = Consumer::new(self.bus.clone(), checkpoint, handler, self.epoch);
+        let consumer = Consumer::new(self.bus.clone(), checkpoint, handler, self.epoch)
+            .with_log(wiring::log(&self.store, self.epoch));
         let stop = self.shutdown.stop.clone();
         self.shutdown.spawn(name, async move {
             consumer.run(stop.cancelled_owned()).await;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cornjacket_bus::embedded::{EmbeddedBus, LogSource};
+use cornjacket_bus::embedded::EmbeddedBus;
 use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
-use cornjacket_bus::{Bus, Format};
+use cornjacket_bus::{Bus, Format, LogSource, PartitionedLog};
 use cornjacket_domain::StoredEvent;
 use cornjacket_store::{EventLog, Range, Store};
 use tokio::sync::watch;
 
 use crate::config::{BusUrl, RecordFormat, Settings};
 
-/// The log as the embedded bus reads it.
+/// The log as the bus reads it.
 #[derive(Clone, Debug)]
 pub struct LogAsBus(pub Arc<dyn EventLog>);
 
@@ -32,13 +32,15 @@ impl LogSource for LogAsBus {
     }
 }
 
+/// The log, dealt out to the partitions of the bus.
+pub fn log(store: &Store, epoch: u32) -> PartitionedLog {
+    PartitionedLog { source: Arc::new(LogAsBus(store.log.clone())), partitions: store.partitions, epoch }
+}
+
 /// The bus that the settings name.
 pub fn bus(settings: &Settings, store: &Store, epoch: u32) -> anyhow::Result<Arc<dyn Bus>> {
     match settings.bus_url()? {
-        BusUrl::Embedded => {
-            let log = Arc::new(LogAsBus(store.log.clone()));
-            Ok(Arc::new(EmbeddedBus::new(log, store.partitions, epoch)))
-        }
+        BusUrl::Embedded => Ok(Arc::new(EmbeddedBus::new(log(store, epoch)))),
         BusUrl::Kafka(servers) => Ok(Arc::new(KafkaBus::new(kafka(settings, servers, store, epoch)))),
     }
 }

@@ -17,7 +17,8 @@ use crate::offsets::ConsumerPartition;
 pub struct DeadLetter {
     /// Whose it is, and where the record was.
     pub at: ConsumerPartition,
-    /// The record's offset.
+    /// The record's offset; the next number after the last letter of the partition where that one is above it, since a bus
+    /// that begins anew gives offsets again.
     pub offset: u64,
     /// The record's key.
     pub key: Bytes,

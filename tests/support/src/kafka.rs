@@ -48,7 +48,7 @@ pub struct Kafka {
     program: Program,
     java: Java,
     port: u16,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Kafka {
@@ -64,7 +64,7 @@ impl Kafka {
         format.output(DEADLINE).await.context("formatting Kafka's storage")?;
         let program = java.class("kafka.Kafka").arg(&settings).log(scratch.path().join("log"));
         let process = program.spawn()?;
-        let mut broker = Self { process, program, java, port, _scratch: scratch };
+        let mut broker = Self { process, program, java, port, scratch };
         broker.until_ready().await?;
         Ok(broker)
     }
@@ -85,6 +85,18 @@ impl Kafka {
     pub async fn topics(&self, args: &[&str]) -> anyhow::Result<String> {
         let command = self.java.class("org.apache.kafka.tools.TopicCommand");
         command.args(["--bootstrap-server", &self.bootstrap()]).args(args).output(DEADLINE).await
+    }
+
+    /// Drops all records that the partitions of a topic have now, as its retention would.
+    pub async fn drop_records(&self, topic: &str, partitions: u16) -> anyhow::Result<()> {
+        // -1: everything up to the end.
+        let each = |partition| format!(r#"{{"topic": "{topic}", "partition": {partition}, "offset": -1}}"#);
+        let all = (0..partitions).map(each).collect::<Vec<_>>().join(", ");
+        let offsets = self.scratch.path().join("offsets.json");
+        fs::write(&offsets, format!(r#"{{"version": 1, "partitions": [{all}]}}"#))?;
+        let command = self.java.class("org.apache.kafka.tools.DeleteRecordsCommand");
+        let command = command.args(["--bootstrap-server", &self.bootstrap(), "--offset-json-file"]);
+        command.arg(&offsets).output(DEADLINE).await.map(drop)
     }
 
     /// Ends it in order.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::{Owned, Reads};
+use crate::codec::Envelope;
 use crate::{Delivered, Letter, Progress, Record};
 
 /// A run of records of one partition.
@@ -19,6 +21,8 @@ pub(super) struct Batch<'a> {
     pub letters: Vec<Letter>,
     /// Keys that this batch parks.
     pub parks: BTreeSet<Bytes>,
+    /// Something is missing before the next record.
+    gap: bool,
 }
 
 /// The event in a record, or why there is none of `epoch`.
@@ -31,42 +35,65 @@ pub(super) fn event_of(record: &Record, epoch: u32) -> Result<Delivered, String>
 }
 
 impl<'a> Batch<'a> {
-    /// The records from `from` on, until there are `most` events to handle. Repeats and records of a replay move the
-    /// offset and nothing else. Records of parked keys wait; those that are no event of `epoch` park their keys.
-    pub fn new(
-        from: Progress,
-        records: &'a [Record],
-        epoch: u32,
-        parked: &BTreeSet<Bytes>,
-        most: usize,
-    ) -> Self {
+    /// The records that `owned` has not had, until there are `most` events to handle or something is missing. Repeats and
+    /// records of a replay move the offset and nothing else. Records of parked keys wait; those that are no event of
+    /// `epoch` park their keys.
+    pub fn new(owned: &Owned, records: &'a [Record], epoch: u32, most: usize) -> Self {
         let capacity = records.len().min(most);
         let mut batch = Self {
-            to: from,
+            to: owned.progress,
             events: Vec::with_capacity(capacity),
             records: Vec::with_capacity(capacity),
             letters: Vec::new(),
             parks: BTreeSet::new(),
+            gap: false,
         };
         for record in records {
-            if batch.events.len() == most {
+            if batch.events.len() == most || batch.gap {
                 break;
             }
-            batch.add(record, epoch, parked);
+            batch.add(record, owned, epoch);
         }
         batch
     }
 
-    fn add(&mut self, record: &'a Record, epoch: u32, parked: &BTreeSet<Bytes>) {
-        self.to.next_offset = record.offset + 1;
-        let position = record.envelope.position.filter(|_| record.envelope.epoch == Some(epoch));
+    /// A batch that only moves the progress.
+    pub fn moved(to: Progress) -> Self {
+        Self {
+            to,
+            events: Vec::new(),
+            records: Vec::new(),
+            letters: Vec::new(),
+            parks: BTreeSet::new(),
+            gap: false,
+        }
+    }
+
+    /// Whether the first record cannot be had because something before it is missing.
+    pub fn is_cut_off(&self, from: Progress) -> bool {
+        self.gap && self.to == from
+    }
+
+    fn add(&mut self, record: &'a Record, owned: &Owned, epoch: u32) {
+        let Envelope { position, previous, replay, .. } = record.envelope;
+        let position = position.filter(|_| record.envelope.epoch == Some(epoch));
         let repeat = position.is_some_and(|position| position <= self.to.last_position);
-        if record.envelope.replay || repeat {
+        // Whatever topic this is: what the record says came before it, we have had, or not.
+        let follows = previous.is_none_or(|previous| previous <= self.to.last_position);
+        if !follows && !repeat && !replay && position.is_some() {
+            self.gap = true;
+            return;
+        }
+        // The bus stays where it was while the log is read.
+        if owned.reads == Reads::Bus {
+            self.to.next_offset = record.offset + 1;
+        }
+        if replay || repeat {
             return;
         }
         // A position of another epoch means nothing, and must not hide ours.
         self.to.last_position = position.unwrap_or(self.to.last_position);
-        if parked.contains(&record.key) || self.parks.contains(&record.key) {
+        if owned.parked.contains(&record.key) || self.parks.contains(&record.key) {
             self.letters.push(Letter { record: record.clone(), error: None });
         } else {
             match event_of(record, epoch) {

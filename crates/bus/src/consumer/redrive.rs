@@ -1,7 +1,8 @@
 //! Trying again what could not be handled, in order, when an operator wants it.
 
 use super::batch::event_of;
-use super::{Consumer, Handler, Interrupted, NoEffect, Owned};
+use super::effect::NoEffect;
+use super::{Consumer, Handler, Interrupted, Owned};
 use crate::checkpoint::{ParkedQueue, Settled};
 use crate::{Checkpoint, Delivered, TopicPartition};
 

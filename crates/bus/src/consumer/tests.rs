@@ -1,4 +1,5 @@
 mod bed;
+mod way_back;
 
 use tokio::time::timeout;
 
@@ -8,7 +9,7 @@ use crate::Letter;
 
 /// Consumes `records` until `done` says so.
 async fn consume(shared: &Shared, records: Vec<Record>, handler: Noting, done: impl Fn(&Table) -> bool) {
-    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), handler, EPOCH);
+    let consumer = Consumer::new(Arc::new(ScriptedBus::new(records)), shared.clone(), handler, EPOCH);
     let running = tokio::spawn(consumer.run(std::future::pending()));
     until(shared, done).await;
     running.abort();
@@ -101,7 +102,7 @@ async fn what_is_rejected_is_redriven_in_order_once_it_can_be_handled() {
     let records: Vec<_> =
         [(1, "a"), (2, "a"), (3, "b"), (4, "a")].map(|(position, key)| keyed(position, key)).into();
     let handler = Noting::refusing(&[2]);
-    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), handler.clone(), EPOCH);
+    let consumer = Consumer::new(Arc::new(ScriptedBus::new(records)), shared.clone(), handler.clone(), EPOCH);
     let state = consumer.state();
     let running = tokio::spawn(consumer.run(std::future::pending()));
     until(&shared, all_handled(4)).await;
@@ -129,7 +130,7 @@ async fn what_was_given_up_is_left_out_and_what_waited_flows() {
     let handler = Noting::refusing(&[1]);
     let records = vec![keyed(1, "a"), keyed(2, "a")];
     shared.with(|table| table.given_up = vec![1]);
-    let consumer = Consumer::new(Arc::new(ScriptedBus(records)), shared.clone(), handler, EPOCH);
+    let consumer = Consumer::new(Arc::new(ScriptedBus::new(records)), shared.clone(), handler, EPOCH);
     let running = tokio::spawn(consumer.run(std::future::pending()));
     until(&shared, all_handled(2)).await;
     shared.with(|table| table.redrive = true);
@@ -147,10 +148,12 @@ async fn what_cannot_be_stored_is_found_by_halving() {
         .collect();
     let handler = Noting { unfit: vec![4], ..Noting::default() };
     // All at once, so that there is something to halve.
-    let bus = ScriptedBus(vec![]);
+    let bus = ScriptedBus::new(vec![]);
     let consumer = Consumer::new(Arc::new(bus), shared.clone(), handler, EPOCH);
-    let mut owned =
-        BTreeMap::from([(partition(0), Owned { progress: Progress::default(), parked: BTreeSet::new() })]);
+    let mut owned = BTreeMap::from([(
+        partition(0),
+        Owned { progress: Progress::default(), parked: BTreeSet::new(), reads: Reads::Bus },
+    )]);
     consumer.work_off(partition(0), &mut owned, records).await.expect("no outage");
     assert_eq!(handled(&shared), [1, 2, 3, 5, 6, 8, 9]);
     assert_eq!(offsets(&shared), [(4, true), (7, false)]);
@@ -161,7 +164,8 @@ async fn what_cannot_be_stored_is_found_by_halving() {
 async fn a_paused_consumer_handles_nothing_until_it_may_go_on() {
     let shared = Shared::default();
     shared.with(|table| table.paused = true);
-    let consumer = Consumer::new(Arc::new(ScriptedBus(three())), shared.clone(), Noting::default(), EPOCH);
+    let consumer =
+        Consumer::new(Arc::new(ScriptedBus::new(three())), shared.clone(), Noting::default(), EPOCH);
     let mut state = consumer.state();
     let running = tokio::spawn(consumer.run(std::future::pending()));
     timeout(DEADLINE, state.wait_for(|state| *state == State::Paused))

@@ -1,5 +1,6 @@
 //! Kafka, or whatever speaks its protocol. Nothing else here names rdkafka.
 
+mod marks;
 mod publisher;
 mod subscription;
 mod topics;
@@ -11,7 +12,7 @@ use cornjacket_domain::{Partitions, Topic};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::{Bus, BusError, Format, Publisher, Subscription};
+use crate::{Bus, BusError, Format, Published, Publisher, Subscription};
 
 /// How long any question to Kafka may take before it is an outage.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +59,8 @@ impl KafkaBus {
             .set("client.id", "cornjacket")
             // After an outage we are back soon: librdkafka would wait for up to ten seconds.
             .set("reconnect.backoff.max.ms", "1000")
+            // A topic that is gone is an outage sooner than in half a minute: then it is made anew.
+            .set("topic.metadata.propagation.max.ms", "3000")
             .set("socket.nagle.disable", "true")
             .set("allow.auto.create.topics", "false");
         config
@@ -74,9 +77,12 @@ impl Bus for KafkaBus {
         topics::prepare(self).await
     }
 
-    async fn publisher(&self, name: &str) -> Result<Option<Box<dyn Publisher>>, BusError> {
-        let publisher = publisher::KafkaPublisher::new(self.clone(), name).await?;
-        Ok(Some(Box::new(publisher)))
+    async fn publisher(
+        &self,
+        name: &str,
+        published: Published,
+    ) -> Result<Option<Box<dyn Publisher>>, BusError> {
+        Ok(Some(Box::new(publisher::KafkaPublisher::new(self.clone(), name, published).await?)))
     }
 
     async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {

@@ -6,20 +6,27 @@
 //! transactions that stay open across many calls. Our consumers read what is not committed yet, which makes them as
 //! fast as without transactions; they see repeats, never gaps, since a partition takes a producer's records in
 //! sequence or not at all. Outside readers with `read_committed` see neither.
+//!
+//! Every record names the position before it in its partition, so that a reader notices what is missing; and every now
+//! and then the topics are asked whether they still have what was acknowledged. See `marks.rs`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cornjacket_domain::{StoredEvent, Topic};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::{KafkaBus, PATIENCE, blocking, failed, fatal};
+use super::marks::{self, Acknowledged};
+use super::{KafkaBus, KafkaOptions, PATIENCE, blocking, failed, fatal};
 use crate::codec::Outgoing;
-use crate::{BusError, Publisher, codec, trace};
+use crate::{BusError, Published, Publisher, TopicPartition, codec, trace};
 
 /// Longer than anything here waits: a record that gave up on its own could be overtaken by later ones. Brokers allow up
 /// to fifteen minutes.
@@ -30,16 +37,31 @@ const QUEUE_KBYTES: &str = "32768";
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(2);
 /// How often the queue is looked at until it is empty.
 const FLUSH_WAIT: Duration = Duration::from_millis(1);
+/// How often topics are asked whether they still have what was put there.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) struct KafkaPublisher {
     bus: KafkaBus,
-    producer: Arc<ThreadedProducer<DefaultProducerContext>>,
+    producer: Arc<ThreadedProducer<Acknowledged>>,
     in_transaction: bool,
+    /// Where knowledge of what is published begins.
+    before: Published,
+    /// The last position that was sent to each partition since then.
+    sent: BTreeMap<TopicPartition, u64>,
+    check: Check,
+}
+
+/// Asking the topics goes on beside publishing.
+struct Check {
+    reader: Arc<BaseConsumer>,
+    last: Instant,
+    under_way: Option<JoinHandle<Result<(), BusError>>>,
 }
 
 impl KafkaPublisher {
-    pub(super) async fn new(bus: KafkaBus, name: &str) -> Result<Self, BusError> {
-        let producer: ThreadedProducer<DefaultProducerContext> = bus
+    pub(super) async fn new(bus: KafkaBus, name: &str, before: Published) -> Result<Self, BusError> {
+        let by_name = Topic::ALL.map(|topic| (bus.topic_name(topic), topic)).into();
+        let producer: ThreadedProducer<Acknowledged> = bus
             .client()
             .set("transactional.id", format!("{}cornjacket-{name}", bus.options.prefix))
             .set("enable.idempotence", "true")
@@ -49,32 +71,62 @@ impl KafkaPublisher {
             .set("transaction.timeout.ms", RECORD_TIMEOUT_MS)
             .set("message.timeout.ms", RECORD_TIMEOUT_MS)
             .set("queue.buffering.max.kbytes", QUEUE_KBYTES)
-            .create()
+            .create_with_context(Acknowledged::new(by_name, before.clone()))
             .map_err(failed)?;
         let producer = Arc::new(producer);
         let initialising = producer.clone();
         blocking(move || initialising.init_transactions(PATIENCE).map_err(failed)).await?;
-        Ok(Self { bus, producer, in_transaction: false })
+        let check = Check { reader: Arc::new(marks::reader(&bus)?), last: Instant::now(), under_way: None };
+        let publisher = Self { bus, producer, in_transaction: false, before, sent: BTreeMap::new(), check };
+        publisher.ask_topics(publisher.before.clone()).await?;
+        Ok(publisher)
     }
 
-    fn encode(&self, events: &[StoredEvent]) -> Result<Vec<Outgoing>, BusError> {
-        let options = &self.bus.options;
+    fn ask_topics(&self, published: Published) -> impl Future<Output = Result<(), BusError>> + use<> {
+        let (bus, reader) = (self.bus.clone(), self.check.reader.clone());
+        blocking(move || marks::check(&bus, &reader, &published))
+    }
+
+    /// Hears what the topics said, and asks them again now and then.
+    async fn check(&mut self, published: &Published) -> Result<(), BusError> {
+        if let Some(finished) = self.check.under_way.take_if(|check| check.is_finished()) {
+            finished.await.unwrap_or_else(|error| Err(BusError::Outage(error.to_string())))?;
+        }
+        if self.check.under_way.is_none() && self.check.last.elapsed() > CHECK_EVERY {
+            self.check.last = Instant::now();
+            self.check.under_way = Some(tokio::spawn(self.ask_topics(published.clone())));
+        }
+        Ok(())
+    }
+
+    /// The partition of each event, and its record.
+    fn encode(&mut self, events: &[StoredEvent]) -> Result<Vec<(TopicPartition, Outgoing)>, BusError> {
+        let KafkaOptions { partitions, epoch, format, .. } = self.bus.options;
         let encode = |event: &StoredEvent| {
-            codec::encode(event, options.epoch, options.format)
-                .map_err(|error| BusError::Refused(format!("position {}: {error}", event.position)))
+            let topic = Topic::of_type(&event.event_type);
+            let at = TopicPartition { topic, partition: partitions.of_subject(&event.subject) };
+            let previous = self.sent.insert(at, event.position).unwrap_or_else(|| self.before.previous(at));
+            let outgoing = codec::encode(event, previous, epoch, format)
+                .map_err(|error| BusError::Refused(format!("position {}: {error}", event.position)))?;
+            Ok((at, outgoing))
         };
         events.iter().map(encode).collect()
     }
 
     /// Waits while the queue is full: Kafka is slow, or away.
-    async fn send(&self, event: &StoredEvent, outgoing: &Outgoing) -> Result<(), BusError> {
-        let options = &self.bus.options;
+    async fn send(
+        &self,
+        event: &StoredEvent,
+        at: TopicPartition,
+        outgoing: &Outgoing,
+    ) -> Result<(), BusError> {
         let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
-        let topic = self.bus.topic_name(Topic::of_type(&event.event_type));
-        let mut record = BaseRecord::to(&topic)
-            .partition(i32::from(options.partitions.of_subject(&event.subject)))
+        let topic = self.bus.topic_name(at.topic);
+        let position = usize::try_from(event.position).expect("usize has 64 bits where Kafka runs");
+        let mut record = BaseRecord::with_opaque_to(&topic, position)
+            .partition(i32::from(at.partition))
             .key(&event.subject)
             .payload(&outgoing.value[..])
             .headers(headers);
@@ -126,17 +178,17 @@ impl Publisher for KafkaPublisher {
             messaging.batch.message_count = events.len()
         );
         let outgoing = self.encode(events)?;
-        trace::join(&span, outgoing.iter().map(|outgoing| &outgoing.trace_context));
+        trace::join(&span, outgoing.iter().map(|(_, outgoing)| &outgoing.trace_context));
         let send_all = async {
-            for (event, outgoing) in events.iter().zip(&outgoing) {
-                self.send(event, outgoing).await?;
+            for (event, (at, outgoing)) in events.iter().zip(&outgoing) {
+                self.send(event, *at, outgoing).await?;
             }
             Ok(())
         };
         send_all.instrument(span).await
     }
 
-    async fn commit(&mut self) -> Result<(), BusError> {
+    async fn commit(&mut self) -> Result<Published, BusError> {
         if self.in_transaction {
             let producer = self.producer.clone();
             self.until_acknowledged().await?;
@@ -145,7 +197,9 @@ impl Publisher for KafkaPublisher {
             committed.map_err(|error| self.failed(error))?;
             self.in_transaction = false;
         }
-        Ok(())
+        let published = self.producer.context().published()?;
+        self.check(&published).await?;
+        Ok(published)
     }
 }
 

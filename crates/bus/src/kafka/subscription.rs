@@ -2,11 +2,12 @@
 //!
 //! librdkafka wants to be polled by a thread, and asks there, in the middle of a poll, where to begin: the thread hands
 //! both records and that question through a channel to the consume loop. The channel is short, so that a slow consumer
-//! slows the thread down.
+//! slows the thread down. What the thread is asked to do it does between two polls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc as commands;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,9 +20,9 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{KafkaBus, failed};
+use super::{KafkaBus, PATIENCE, failed};
 use crate::codec::Envelope;
-use crate::{Assignment, BusError, Delivery, Record, Subscription, TopicPartition};
+use crate::{Assigned, Assignment, Begin, BusError, Delivery, Record, Subscription, TopicPartition};
 
 /// Records that are handed on at once.
 const BATCH: usize = 1_000;
@@ -34,6 +35,7 @@ type Deliveries = mpsc::Sender<Result<Delivery, BusError>>;
 
 pub(super) struct KafkaSubscription {
     deliveries: mpsc::Receiver<Result<Delivery, BusError>>,
+    flow: commands::Sender<TopicPartition>,
     stop: Arc<AtomicBool>,
 }
 
@@ -49,11 +51,12 @@ impl KafkaSubscription {
         consumer.subscribe(&names).map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let (flow, flows) = commands::channel();
         std::thread::Builder::new()
             .name(format!("kafka-{group}"))
-            .spawn(move || poll_until_stopped(&consumer, &stopped))
+            .spawn(move || poll_until_stopped(&consumer, &flows, &stopped))
             .map_err(|error| BusError::Outage(format!("no thread for the consumer: {error}")))?;
-        Ok(Self { deliveries, stop })
+        Ok(Self { deliveries, flow, stop })
     }
 }
 
@@ -83,6 +86,10 @@ impl Subscription for KafkaSubscription {
         let next = self.deliveries.recv().await;
         next.unwrap_or_else(|| Err(BusError::Outage("the consumer's thread has ended".into())))
     }
+
+    async fn let_flow(&mut self, at: TopicPartition) -> Result<(), BusError> {
+        self.flow.send(at).map_err(|_| BusError::Outage("the consumer's thread has ended".into()))
+    }
 }
 
 impl Drop for KafkaSubscription {
@@ -107,7 +114,7 @@ impl ConsumerContext for Context {
         partitions: &mut TopicPartitionList,
     ) {
         let assigned = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.where_to_begin(partitions).and_then(|()| consumer.assign(partitions).map_err(failed))
+            self.assign(consumer, partitions)
         } else {
             // Nothing is ours until the next assignment.
             self.ask(vec![]).and_then(|_| consumer.unassign().map_err(failed))
@@ -120,24 +127,52 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    /// Writes into `partitions` the offsets at which the consumer wants to begin.
-    fn where_to_begin(&self, partitions: &mut TopicPartitionList) -> Result<(), BusError> {
-        let asked = partitions
-            .elements()
-            .iter()
-            .map(|element| self.place(element.topic(), element.partition()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let answer = self.ask(asked)?.blocking_recv();
-        let offsets = answer.map_err(|_| BusError::Outage("nobody said where to begin".into()))?;
+    /// Has the partitions begin where their consumer wants; some later.
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+    ) -> Result<(), BusError> {
         let names: Vec<_> =
             partitions.elements().iter().map(|at| (at.topic().to_owned(), at.partition())).collect();
-        for ((name, partition), offset) in names.iter().zip(offsets) {
-            partitions.set_partition_offset(name, *partition, begin(offset)).map_err(failed)?;
+        let assigned: Vec<_> = names
+            .iter()
+            .map(|(name, partition)| self.look_at(consumer, name, *partition))
+            .collect::<Result<_, _>>()?;
+        let answer = self.ask(assigned.clone())?.blocking_recv();
+        let begins = answer.map_err(|_| BusError::Outage("nobody said where to begin".into()))?;
+        let mut later = TopicPartitionList::new();
+        for (((name, partition), begin), assigned) in names.iter().zip(begins).zip(assigned) {
+            let offset = match begin {
+                Begin::At(offset) => offset,
+                Begin::Later => {
+                    later.add_partition(name, *partition);
+                    *assigned.offsets.end()
+                }
+            };
+            let offset = offset_of(offset)?;
+            partitions.set_partition_offset(name, *partition, offset).map_err(failed)?;
         }
-        Ok(())
+        consumer.assign(partitions).map_err(failed)?;
+        consumer.pause(&later).map_err(failed)
     }
 
-    fn ask(&self, partitions: Vec<TopicPartition>) -> Result<oneshot::Receiver<Vec<u64>>, BusError> {
+    /// A partition as it is on Kafka now.
+    fn look_at(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        name: &str,
+        partition: i32,
+    ) -> Result<Assigned, BusError> {
+        let at = self.place(name, partition)?;
+        let (low, high) = consumer.fetch_watermarks(name, partition, PATIENCE).map_err(failed)?;
+        let offset = |mark: i64| {
+            u64::try_from(mark).map_err(|_| BusError::Outage(format!("{at}: offset {mark} is none")))
+        };
+        Ok(Assigned { at, offsets: offset(low)?..=offset(high)? })
+    }
+
+    fn ask(&self, partitions: Vec<Assigned>) -> Result<oneshot::Receiver<Vec<Begin>>, BusError> {
         let (begin_at, answer) = oneshot::channel();
         let assigned = Delivery::Assigned(Assignment { partitions, begin_at });
         let sent = self.deliveries.blocking_send(Ok(assigned));
@@ -153,17 +188,20 @@ impl Context {
     }
 }
 
-/// A consumer that was never here begins with whatever is there.
-fn begin(next_offset: u64) -> Offset {
-    match i64::try_from(next_offset) {
-        Ok(0) => Offset::Beginning,
-        Ok(offset) => Offset::Offset(offset),
-        Err(_) => Offset::End,
-    }
+fn offset_of(offset: u64) -> Result<Offset, BusError> {
+    let offset = i64::try_from(offset);
+    offset.map(Offset::Offset).map_err(|_| BusError::Refused("Kafka has no such offset".into()))
 }
 
-fn poll_until_stopped(consumer: &BaseConsumer<Context>, stop: &AtomicBool) {
+fn poll_until_stopped(
+    consumer: &BaseConsumer<Context>,
+    flows: &commands::Receiver<TopicPartition>,
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::Relaxed) {
+        if let Err(error) = flows.try_iter().try_for_each(|at| let_flow(consumer, at)) {
+            drop(consumer.context().deliveries.blocking_send(Err(error)));
+        }
         let Some(first) = consumer.poll(POLL) else { continue };
         let delivered = match first {
             Ok(first) => hand_on(consumer, &first),
@@ -176,6 +214,16 @@ fn poll_until_stopped(consumer: &BaseConsumer<Context>, stop: &AtomicBool) {
             }
         }
     }
+}
+
+fn let_flow(consumer: &BaseConsumer<Context>, at: TopicPartition) -> Result<(), BusError> {
+    let mut partitions = TopicPartitionList::new();
+    for (name, topic) in &consumer.context().by_name {
+        if *topic == at.topic {
+            partitions.add_partition(name, at.partition.into());
+        }
+    }
+    consumer.resume(&partitions).map_err(failed)
 }
 
 /// Hands on the record and all that are there already, by partition.

@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use cornjacket_domain::{Event, Limits, StoredEvent, Timestamp};
 use cornjacket_proto::events as proto;
 use cornjacket_testkit::{Kafka, shared_kafka};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{Delivered, Delivery};
+use crate::{Begin, Delivered, Delivery};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const PARTITIONS: u16 = 3;
@@ -55,7 +57,7 @@ fn events(from: u64, until: u64) -> Vec<StoredEvent> {
 }
 
 async fn publisher(bus: &KafkaBus) -> Result<Box<dyn Publisher>, BusError> {
-    Ok(bus.publisher("relay").await?.expect("Kafka has publishers"))
+    Ok(bus.publisher("relay", Published::default()).await?.expect("Kafka has publishers"))
 }
 
 /// Reads the topic from its beginning, as a group of its own, until `count` different positions were seen.
@@ -66,7 +68,7 @@ async fn read(bus: &KafkaBus, group: &str, count: usize) -> anyhow::Result<Vec<(
     while seen.len() < count {
         match timeout(DEADLINE, subscription.next()).await?? {
             Delivery::Assigned(assignment) => {
-                drop(assignment.begin_at.send(vec![0; assignment.partitions.len()]));
+                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
             }
             Delivery::Records(at, records) => {
                 for record in records {
@@ -120,7 +122,7 @@ async fn a_publisher_that_was_replaced_gets_nothing_through() -> anyhow::Result<
     new.publish(&events(101, 150)).await?;
     // The old one wakes up with later events in its hand.
     let sent = old.publish(&events(201, 300)).await;
-    let committed = if sent.is_ok() { old.commit().await } else { sent };
+    let committed = if sent.is_ok() { old.commit().await.map(drop) } else { sent };
     assert!(matches!(committed, Err(BusError::Fenced)), "{committed:?}");
     drop(old);
     new.publish(&events(151, 300)).await?;
@@ -150,6 +152,71 @@ async fn kafka_that_goes_away_is_an_outage_and_what_comes_back_goes_on() -> anyh
     Ok(())
 }
 
+async fn delete_topics(bus: &KafkaBus) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> = bus.client().create()?;
+    let names = Topic::ALL.map(|topic| bus.topic_name(topic));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for deleted in admin.delete_topics(&names, &AdminOptions::new()).await? {
+        deleted.map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_were_made_anew_have_lost_what_was_published() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut publisher = publisher(&bus).await?;
+    publisher.publish(&events(1, 1_000)).await?;
+    let on_bus = publisher.commit().await?;
+    assert_eq!(on_bus.marks().count(), usize::from(PARTITIONS));
+    let kept = |published: &Published| bus.publisher("relay", published.clone());
+    assert!(kept(&on_bus).await.is_ok(), "nothing is lost yet");
+    let mut publisher = kept(&on_bus).await?.expect("Kafka has publishers");
+
+    delete_topics(&bus).await?;
+    bus.prepare().await?;
+    // Who goes on as if nothing had happened learns it from where its records go.
+    publisher.publish(&events(1_001, 1_100)).await?;
+    let committed = timeout(DEADLINE, publisher.commit()).await?;
+    assert!(matches!(committed, Err(BusError::Lost(_) | BusError::Outage(_))), "{committed:?}");
+    // And who begins, from where the topics end.
+    let refused = kept(&on_bus).await.map(drop);
+    assert!(matches!(refused, Err(BusError::Lost(_))), "{refused:?}");
+    let mut publisher = kept(&Published::default()).await?.expect("Kafka has publishers");
+    publisher.publish(&events(1, 1_100)).await?;
+    publisher.commit().await?;
+    read(&bus, "reader", 1_100).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_names_the_position_before_it_in_its_partition() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut publisher = publisher(&bus).await?;
+    publisher.publish(&events(1, 50)).await?;
+    let on_bus = publisher.commit().await?;
+    let mut publisher = bus.publisher("relay", on_bus).await?.expect("Kafka has publishers");
+    publisher.publish(&events(51, 100)).await?;
+    publisher.commit().await?;
+    let mut subscription = bus.subscribe("reader", &[Topic::SensorEvents]).await?;
+    let (mut last, mut seen) = (BTreeMap::new(), 0);
+    while seen < 100 {
+        match timeout(DEADLINE, subscription.next()).await?? {
+            Delivery::Assigned(assignment) => {
+                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
+            }
+            Delivery::Records(at, records) => {
+                for record in records {
+                    let before = last.insert(at, record.envelope.position).flatten();
+                    assert_eq!(record.envelope.previous, before.or(Some(0)), "{at}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_with_another_number_of_partitions_are_refused() -> anyhow::Result<()> {
     let bus = bus().await?;
@@ -175,7 +242,7 @@ async fn a_record_is_with_its_consumer_within_milliseconds() -> anyhow::Result<(
     while position < 200 {
         match timeout(DEADLINE, subscription.next()).await?? {
             Delivery::Assigned(assignment) => {
-                drop(assignment.begin_at.send(vec![0; assignment.partitions.len()]));
+                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
             }
             Delivery::Records(_, records) => {
                 took.push(sent.elapsed());

@@ -12,10 +12,12 @@ use crate::StoreError;
 // By the database's clock, so that replicas need not agree on the time.
 const CLAIM: &str = "update event_store.relay
     set generation = generation + 1, holder = $1, lease_until = clock_timestamp() + $2
-    where lease_until < clock_timestamp() returning generation, position";
+    where lease_until < clock_timestamp() returning generation, position, published";
 const ADVANCE: &str = "update event_store.relay
-    set position = greatest(position, $2), lease_until = clock_timestamp() + $3
+    set position = greatest(position, $2), published = $4, lease_until = clock_timestamp() + $3
     where generation = $1 and lease_until > '-infinity'";
+const GO_BACK: &str = "update event_store.relay set position = $2, published = ''
+    where generation = $1 and lease_until > '-infinity' and position >= $2";
 const RELEASE: &str = "update event_store.relay set lease_until = '-infinity' where generation = $1";
 const POSITION: &str = "select position from event_store.relay";
 
@@ -24,12 +26,14 @@ const POSITION: &str = "select position from event_store.relay";
 pub struct RelayCheckpoint(Arc<PostgresStore>);
 
 /// The right to move the checkpoint, until somebody else has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Grows with every claim; an older one can no longer move the checkpoint.
     pub generation: i64,
     /// Everything up to here is on the bus for good.
     pub position: u64,
+    /// What was published where, as it was kept with the position; empty when nothing is known.
+    pub published: String,
 }
 
 impl RelayCheckpoint {
@@ -43,14 +47,28 @@ impl RelayCheckpoint {
         let row = sqlx::query(CLAIM).bind(holder).bind(interval(ttl)).fetch_optional(&self.0.writer).await?;
         row.map(|row| {
             let position = row.try_get::<i64, _>(1)?.cast_unsigned();
-            Ok(Claim { generation: row.try_get(0)?, position })
+            Ok(Claim { generation: row.try_get(0)?, position, published: row.try_get(2)? })
         })
         .transpose()
     }
 
-    /// Moves the checkpoint to `position` and keeps the lease for another `ttl`. False when somebody else has it.
-    pub async fn advance(&self, generation: i64, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+    /// Moves the checkpoint to `position`, keeps with it what was `published` where, and keeps the lease for another `ttl`.
+    /// False when somebody else has it.
+    pub async fn advance(
+        &self,
+        generation: i64,
+        position: u64,
+        published: &str,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
         let query = sqlx::query(ADVANCE).bind(generation).bind(position.cast_signed()).bind(interval(ttl));
+        Ok(query.bind(published).execute(&self.0.writer).await?.rows_affected() == 1)
+    }
+
+    /// Moves the checkpoint back to `position`, when it is not before it already: the bus has lost what came after. False
+    /// when somebody else has the lease.
+    pub async fn go_back(&self, generation: i64, position: u64) -> Result<bool, StoreError> {
+        let query = sqlx::query(GO_BACK).bind(generation).bind(position.cast_signed());
         Ok(query.execute(&self.0.writer).await?.rows_affected() == 1)
     }
 

@@ -53,9 +53,12 @@ const MARK_EXPIRED: &str =
         select consumer, topic, partition, key from dead_letters where first_time < ?1)";
 const PARK_KEY: &str = "insert into parked_keys (consumer, topic, partition, key)
     values (?1, ?2, ?3, ?4) on conflict do nothing";
+// A bus that begins anew gives offsets again, and the log has none: letters stay in order, and none takes another's place.
 const PARK: &str = "insert into dead_letters (consumer, topic, partition, record_offset, key, position,
         ingest_time, epoch, format, value, error, attempts, first_time, last_time)
-    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) on conflict do nothing";
+    values (?1, ?2, ?3, max(?4, coalesce(1 + (
+            select max(record_offset) from dead_letters where consumer = ?1 and topic = ?2 and partition = ?3), 0)),
+        ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 const SETTLE: &str = "delete from dead_letters
     where consumer = ?1 and topic = ?2 and partition = ?3 and key = ?4 and record_offset < ?5";
 const FAIL: &str = "update dead_letters set error = ?5, attempts = attempts + 1, last_time = ?6

@@ -15,6 +15,7 @@ laws!(
     who_has_been_overtaken_parks_nothing,
     letters_are_found_by_filter_page_by_page,
     what_is_given_up_leaves_with_the_next_redrive,
+    letters_keep_their_order_when_offsets_begin_anew,
 );
 
 fn at(partition: u16) -> ConsumerPartition {
@@ -170,5 +171,16 @@ async fn what_is_given_up_leaves_with_the_next_redrive(backend: Backend) -> anyh
         1,
         "the other is given up already"
     );
+    Ok(())
+}
+
+async fn letters_keep_their_order_when_offsets_begin_anew(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    park(&store, &[letter(0, 7, "a", Some("bad")), letter(0, 7, "a", None), letter(0, 2, "a", None)]).await?;
+    park(&store, &[letter(1, 2, "b", None), letter(0, 20, "a", None)]).await?;
+    let listed = store.dead_letters.list(&key("a"), None, 10).await?;
+    let listed: Vec<_> = listed.iter().map(|letter| (letter.offset, letter.position)).collect();
+    assert_eq!(listed, [(7, Some(70)), (8, Some(70)), (9, Some(20)), (20, Some(200))]);
+    assert!(store.dead_letters.get(&LetterId { partition: 1, ..id(2) }).await?.is_some());
     Ok(())
 }

@@ -30,11 +30,28 @@ async fn one_relay_works_until_its_lease_is_over_or_given_back() -> anyhow::Resu
 async fn who_lost_the_lease_cannot_move_the_checkpoint() -> anyhow::Result<()> {
     let relay = open().await?;
     let first = relay.claim("first", OVER_AT_ONCE).await?.expect("nobody has it");
-    assert!(relay.advance(first.generation, 5, OVER_AT_ONCE).await?, "over, but nobody else wanted it");
+    assert!(
+        relay.advance(first.generation, 5, "five", OVER_AT_ONCE).await?,
+        "over, but nobody else wanted it"
+    );
     let second = relay.claim("second", LONG).await?.expect("over");
-    assert_eq!(second.position, 5);
-    assert!(!relay.advance(first.generation, 9, LONG).await?);
-    assert!(relay.advance(second.generation, 7, LONG).await?);
+    assert_eq!((second.position, second.published.as_str()), (5, "five"));
+    assert!(!relay.advance(first.generation, 9, "nine", LONG).await?);
+    assert!(relay.advance(second.generation, 7, "seven", LONG).await?);
     assert_eq!(relay.position().await?, 7);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_checkpoint_goes_back_for_its_holder_alone() -> anyhow::Result<()> {
+    let relay = open().await?;
+    let first = relay.claim("first", OVER_AT_ONCE).await?.expect("nobody has it");
+    assert!(relay.advance(first.generation, 5, "five", OVER_AT_ONCE).await?);
+    let second = relay.claim("second", OVER_AT_ONCE).await?.expect("over");
+    assert!(!relay.go_back(first.generation, 2).await?, "overtaken");
+    assert!(!relay.go_back(second.generation, 9).await?, "that would be forward");
+    assert!(relay.go_back(second.generation, 2).await?);
+    let third = relay.claim("third", LONG).await?.expect("over");
+    assert_eq!((third.position, third.published.as_str()), (2, ""), "what was where is not known any more");
     Ok(())
 }

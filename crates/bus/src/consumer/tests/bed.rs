@@ -1,6 +1,7 @@
 //! A bus that hands out what it was made with, a table instead of a store, and a handler that notes what it is handed.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
 use cornjacket_domain::Timestamp;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::*;
 use crate::codec::Envelope;
-use crate::{Letter, ParkedQueue, Publisher, Settled, Subscription};
+use crate::{Letter, ParkedQueue, Published, Publisher, Settled, Subscription};
 
 pub(super) const DEADLINE: Duration = Duration::from_mins(2);
 pub(super) const EPOCH: u32 = 1;
@@ -38,12 +39,25 @@ pub(super) fn record(at: u16, position: u64) -> Record {
 
 /// A bus that hands every subscriber the records it was made with, from where the subscriber wants to begin.
 #[derive(Debug)]
-pub(super) struct ScriptedBus(pub(super) Vec<Record>);
+pub(super) struct ScriptedBus {
+    pub(super) records: Vec<Record>,
+    /// What it claims to have.
+    pub(super) offsets: RangeInclusive<u64>,
+}
+
+impl ScriptedBus {
+    pub(super) const fn new(records: Vec<Record>) -> Self {
+        Self { records, offsets: 0..=u64::MAX }
+    }
+}
 
 pub(super) struct ScriptedSubscription {
     script: VecDeque<Record>,
-    answer: Option<oneshot::Receiver<Vec<u64>>>,
+    offsets: RangeInclusive<u64>,
+    answer: Option<oneshot::Receiver<Vec<Begin>>>,
     asked: bool,
+    /// Partitions that begin later.
+    later: BTreeSet<TopicPartition>,
 }
 
 #[async_trait]
@@ -51,11 +65,32 @@ impl Bus for ScriptedBus {
     async fn prepare(&self) -> Result<(), BusError> {
         Ok(())
     }
-    async fn publisher(&self, _: &str) -> Result<Option<Box<dyn Publisher>>, BusError> {
+    async fn publisher(&self, _: &str, _: Published) -> Result<Option<Box<dyn Publisher>>, BusError> {
         Ok(None)
     }
     async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
-        Ok(Box::new(ScriptedSubscription { script: self.0.clone().into(), answer: None, asked: false }))
+        Ok(Box::new(ScriptedSubscription {
+            script: self.records.clone().into(),
+            offsets: self.offsets.clone(),
+            answer: None,
+            asked: false,
+            later: BTreeSet::new(),
+        }))
+    }
+}
+
+impl ScriptedSubscription {
+    async fn hear(&mut self) {
+        let Some(answer) = self.answer.take() else { return };
+        let begins = answer.await.expect("the consumer answers");
+        let offsets = begins.iter().map(|begin| match begin {
+            Begin::At(offset) => *offset,
+            Begin::Later => *self.offsets.end(),
+        });
+        let offsets: Vec<u64> = offsets.collect();
+        self.script.retain(|record| record.offset >= offsets[usize::from(record.at.partition)]);
+        let places = [partition(0), partition(1)].into_iter().zip(&begins);
+        self.later = places.filter(|(_, begin)| **begin == Begin::Later).map(|(at, _)| at).collect();
     }
 }
 
@@ -65,19 +100,22 @@ impl Subscription for ScriptedSubscription {
         if !self.asked {
             let (begin_at, answer) = oneshot::channel();
             (self.asked, self.answer) = (true, Some(answer));
-            return Ok(Delivery::Assigned(Assignment {
-                partitions: vec![partition(0), partition(1)],
-                begin_at,
-            }));
+            let assigned = |at| Assigned { at, offsets: self.offsets.clone() };
+            let partitions = [partition(0), partition(1)].map(assigned).into();
+            return Ok(Delivery::Assigned(Assignment { partitions, begin_at }));
         }
-        if let Some(answer) = self.answer.take() {
-            let begin = answer.await.expect("the consumer answers");
-            self.script.retain(|record| record.offset >= begin[usize::from(record.at.partition)]);
-        }
-        match self.script.pop_front() {
+        self.hear().await;
+        let flows = self.script.iter().position(|record| !self.later.contains(&record.at));
+        match flows.and_then(|index| self.script.remove(index)) {
             Some(record) => Ok(Delivery::Records(record.at, vec![record])),
             None => std::future::pending().await,
         }
+    }
+
+    async fn let_flow(&mut self, at: TopicPartition) -> Result<(), BusError> {
+        self.hear().await;
+        assert!(self.later.remove(&at), "{at} flows already");
+        Ok(())
     }
 }
 
@@ -94,6 +132,8 @@ pub(super) struct Table {
     /// Commits that go through and are reported as failed.
     pub(super) lost_answers: usize,
     pub(super) steal: bool,
+    /// What operators were last told.
+    pub(super) reports: Vec<Report>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -201,8 +241,11 @@ impl Checkpoint for Shared {
         }))
     }
 
-    async fn report(&self, _: &str, _: &[Report]) -> Result<Orders, CheckpointError> {
+    async fn report(&self, _: &str, reports: &[Report]) -> Result<Orders, CheckpointError> {
         let everywhere = [partition(0), partition(1)];
+        if !reports.is_empty() {
+            self.with(|table| table.reports = reports.to_vec());
+        }
         Ok(self.with(|table| Orders {
             paused: table.paused,
             redrive: everywhere.into_iter().filter(|_| table.redrive).collect(),

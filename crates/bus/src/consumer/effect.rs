@@ -1,0 +1,162 @@
+//! Records take effect: those that can be handled, in one transaction with the offset; the others park their keys.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::Instrument;
+
+use super::batch::Batch;
+use super::{BACK_OFF, Consumer, Handler, HandlerError, Interrupted, Partitions, State};
+use crate::{Checkpoint, CheckpointError, Progress, Record, TopicPartition, trace};
+
+/// Why a batch has no effect.
+#[derive(Debug)]
+pub(super) enum NoEffect {
+    Fenced,
+    Outage(String),
+    Unfit(String),
+    Rejected { position: u64, error: String },
+}
+
+impl From<CheckpointError> for NoEffect {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Fenced => Self::Fenced,
+            // A defect of the store is not the event's fault: it waits, visibly, until it is mended.
+            CheckpointError::Outage(_) | CheckpointError::Defect(_) => Self::Outage(error.to_string()),
+        }
+    }
+}
+
+impl From<HandlerError> for NoEffect {
+    fn from(error: HandlerError) -> Self {
+        match error {
+            HandlerError::Retry(error) => Self::Outage(error.to_string()),
+            HandlerError::Unfit(error) => Self::Unfit(error.to_string()),
+            HandlerError::Reject { position, source } => {
+                Self::Rejected { position, error: source.to_string() }
+            }
+        }
+    }
+}
+
+impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
+    /// Handles the records of a partition, however long that takes. Those of one that is no longer ours are left out.
+    pub(super) async fn work_off(
+        &self,
+        at: TopicPartition,
+        partitions: &mut Partitions,
+        mut records: Vec<Record>,
+    ) -> Result<(), Interrupted> {
+        let Some(owned) = partitions.get_mut(&at) else { return Ok(()) };
+        let (mut wait, mut most) = (BACK_OFF.0, usize::MAX);
+        let mut waited = false;
+        loop {
+            records.retain(|record| owned.wants(record));
+            if records.is_empty() {
+                break;
+            }
+            let mut batch = Batch::new(owned, &records, self.epoch, most);
+            if batch.is_cut_off(owned.progress) {
+                return Err(Interrupted::Gap(at));
+            }
+            match self.work_around_poison(at, owned.progress, &mut batch).await {
+                Ok(()) => {
+                    owned.progress = batch.to;
+                    owned.parked.append(&mut batch.parks);
+                    most = usize::MAX;
+                }
+                Err(NoEffect::Fenced) => return Err(CheckpointError::Fenced.into()),
+                // Half of it, and half of that, until the one that cannot be stored is alone.
+                Err(NoEffect::Unfit(_) | NoEffect::Rejected { .. }) => {
+                    most = (batch.events.len() / 2).max(1);
+                }
+                Err(NoEffect::Outage(reason)) => {
+                    waited = true;
+                    self.wait_for(reason, &mut wait).await;
+                    // Whether a commit that failed took effect is not known until the checkpoint says so.
+                    if let Ok(known) = self.checkpoint.load(self.handler.name(), at).await {
+                        owned.progress = known;
+                        owned.parked = self.checkpoint.parked(self.handler.name(), at).await?;
+                    }
+                }
+            }
+        }
+        if waited {
+            self.show(partitions, false);
+        }
+        Ok(())
+    }
+
+    /// Takes effect without what cannot be handled, which is parked.
+    async fn work_around_poison(
+        &self,
+        at: TopicPartition,
+        from: Progress,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), NoEffect> {
+        loop {
+            let (position, error) = match self.take_effect(at, from, batch).await {
+                Err(NoEffect::Rejected { position, error }) if !batch.events.is_empty() => (position, error),
+                Err(NoEffect::Unfit(error)) if batch.events.len() == 1 => {
+                    (batch.events[0].event.position, error)
+                }
+                result => return result,
+            };
+            tracing::error!(consumer = self.handler.name(), partition = %at, position, error, "event parked");
+            batch.reject(position, error);
+        }
+    }
+
+    /// Effect and offset in one transaction; nothing at all when the batch is empty.
+    pub(super) async fn take_effect(
+        &self,
+        at: TopicPartition,
+        from: Progress,
+        batch: &Batch<'_>,
+    ) -> Result<(), NoEffect> {
+        if batch.to == from {
+            return Ok(());
+        }
+        let span = tracing::error_span!(
+            "process",
+            otel.name = format!("process {}", at.topic),
+            otel.kind = "consumer",
+            messaging.consumer.group.name = self.handler.name(),
+            messaging.batch.message_count = batch.events.len()
+        );
+        trace::join(
+            &span,
+            batch.events.iter().filter_map(|delivered| delivered.event.trace_context.as_ref()),
+        );
+        self.commit_effect(at, from, batch).instrument(span).await
+    }
+
+    async fn commit_effect(
+        &self,
+        at: TopicPartition,
+        from: Progress,
+        batch: &Batch<'_>,
+    ) -> Result<(), NoEffect> {
+        let name = self.handler.name();
+        let mut transaction = self.checkpoint.begin(name, at, from, batch.to).await?;
+        if !batch.events.is_empty() {
+            self.handler.handle(&mut transaction, &batch.events).await?;
+        }
+        if !batch.letters.is_empty() {
+            self.checkpoint.park(&mut transaction, name, &batch.letters).await?;
+        }
+        self.checkpoint.commit(transaction).await?;
+        let labels = [("consumer", name.to_owned())];
+        metrics::counter!("cornjacket_consumer_events_total", &labels).increment(batch.events.len() as u64);
+        metrics::counter!("cornjacket_dead_letters_total", &labels).increment(batch.letters.len() as u64);
+        Ok(())
+    }
+
+    async fn wait_for(&self, reason: String, wait: &mut Duration) {
+        tracing::warn!(consumer = self.handler.name(), reason, "consumer waits");
+        self.state.send_replace(State::Waiting { reason });
+        sleep(*wait).await;
+        *wait = (*wait * 2).min(BACK_OFF.1);
+    }
+}

@@ -1,0 +1,103 @@
+//! The way back from a bus that has forgotten: its retention has passed, its topics were made anew, its disks are lost.
+//!
+//! First Kafka says where the partition ends, then the log is read from the last position to its end, then the bus from
+//! where it ended. What was not yet in the log when its end was read has not been published before, and so lies behind
+//! the place where the bus is taken up again: nothing is missed, whatever topic it is and whatever it holds. Should the
+//! topic be made anew once more in between, its records say so: each names the position before it.
+
+use std::collections::BTreeMap;
+
+use super::batch::Batch;
+use super::effect::NoEffect;
+use super::{Consumer, Handler, Interrupted, Owned, Partitions, Reads};
+use crate::log::CHUNK;
+use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Subscription, TopicPartition};
+
+/// Reading the log for the partitions that the bus has forgotten.
+#[derive(Debug, Default)]
+pub(super) struct WayBack {
+    /// Where the bus is taken up again.
+    goes_on_at: BTreeMap<TopicPartition, u64>,
+    /// The last position that was read; none yet.
+    after: Option<u64>,
+}
+
+impl WayBack {
+    pub(super) fn add(&mut self, at: TopicPartition, progress: Progress, goes_on_at: u64) {
+        self.goes_on_at.insert(at, goes_on_at);
+        let after = self.after.unwrap_or(u64::MAX);
+        self.after = Some(after.min(progress.last_position));
+    }
+
+    /// The next records, by partition, and whether the log ended with them.
+    async fn read(
+        &mut self,
+        log: &PartitionedLog,
+        owned: &Partitions,
+    ) -> Result<(BTreeMap<TopicPartition, Vec<Record>>, bool), Interrupted> {
+        let after = self.after.unwrap_or_default();
+        let events = log.source.read(after, CHUNK).await;
+        let events = events.map_err(|error| Interrupted::Log(error.to_string()))?;
+        let ended = events.len() < CHUNK as usize;
+        self.after = Some(events.last().map_or(after, |event| event.position));
+        let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for event in events {
+            let at = log.place(&event);
+            if let Some(owned) = owned.get(&at).filter(|_| self.goes_on_at.contains_key(&at)) {
+                // Where the bus lost it: none of these has an offset.
+                let record = log.record(at, owned.progress.next_offset, event);
+                records.entry(at).or_default().push(record);
+            }
+        }
+        Ok((records, ended))
+    }
+}
+
+impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
+    /// One step of the way, or the last one.
+    pub(super) async fn walk(
+        &self,
+        mut way: WayBack,
+        owned: &mut Partitions,
+        subscription: &mut dyn Subscription,
+        lacking: &mut std::collections::BTreeSet<TopicPartition>,
+    ) -> Result<Option<WayBack>, Interrupted> {
+        let Some(log) = &self.log else { return Ok(None) };
+        let (records, ended) = way.read(log, owned).await?;
+        for (at, records) in records {
+            self.work_off(at, owned, records).await?;
+        }
+        if !ended {
+            return Ok(Some(way));
+        }
+        let position = way.after.unwrap_or_default();
+        for (at, goes_on_at) in way.goes_on_at {
+            let Some(owned) = owned.get_mut(&at) else { continue };
+            self.meet(at, owned, goes_on_at, position).await?;
+            lacking.remove(&at);
+            subscription.let_flow(at).await?;
+        }
+        Ok(None)
+    }
+
+    /// Up to `position` the log has nothing more for the partition; the rest is on the bus.
+    async fn meet(
+        &self,
+        at: TopicPartition,
+        owned: &mut Owned,
+        goes_on_at: u64,
+        position: u64,
+    ) -> Result<(), Interrupted> {
+        let last_position = owned.progress.last_position.max(position);
+        let to = Progress { next_offset: goes_on_at, last_position };
+        let moved = self.take_effect(at, owned.progress, &Batch::moved(to)).await;
+        moved.map_err(|error| match error {
+            NoEffect::Outage(reason) => CheckpointError::Outage(reason.into()),
+            // No event is in it that could be poison.
+            NoEffect::Fenced | NoEffect::Unfit(_) | NoEffect::Rejected { .. } => CheckpointError::Fenced,
+        })?;
+        (owned.progress, owned.reads) = (to, Reads::Bus);
+        tracing::info!(consumer = self.handler.name(), partition = %at, ?to, "met the bus again");
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+-- With SQLite the log is the bus, and nothing is published.
