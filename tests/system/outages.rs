@@ -9,7 +9,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 
-use super::cornjacket::{is_ready, stop};
+use super::cornjacket::{http_get, is_ready, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, read_log};
 use super::load::{self, Acknowledged};
@@ -29,7 +29,7 @@ async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
     const MEMORY: u64 = 512 << 20;
     let mut kafka = Kafka::start().await?;
     let full_stack = FullStack::on(fresh_database().await?, kafka.bootstrap());
-    let cornjacket = full_stack.cornjacket(&[])?;
+    let cornjacket = full_stack.cornjacket(&[("watchdog.stuck_after_ms", "25000")])?;
     let process = cornjacket.start().await?;
     let acknowledged = Acknowledged::default();
     let mut writers = load::start(&cornjacket, "kafka", &acknowledged);
@@ -50,6 +50,9 @@ async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
     assert!(largest < MEMORY, "{largest} bytes resident");
     acknowledged.check(&read_log(&full_stack.database).await?)?;
     full_stack.check().await?;
+    let metrics = http_get(cornjacket.ops, "/metrics").await?;
+    assert!(metrics.contains(r#"cornjacket_stage_state{stage="relay",state="running"} 1"#), "{metrics}");
+    assert!(!metrics.contains("cornjacket_stage_restarts_total"), "an outage is not a stage that is stuck");
     stop(process).await
 }
 

@@ -16,7 +16,7 @@ use prost_types::Value;
 use prost_types::value::Kind;
 use tonic::{Code, Status};
 
-use super::cornjacket::{Cornjacket, stop};
+use super::cornjacket::{Cornjacket, http_get, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, PARTITIONS, read_log};
 
@@ -178,6 +178,13 @@ async fn a_paused_consumer_stops_and_goes_on_where_it_was() -> anyhow::Result<()
     };
     wait::until(DEADLINE, "it is paused", async || state().await.is_some_and(|(state, _)| state == "paused"))
         .await?;
+    let verbose = http_get(cornjacket.ops, "/readyz?verbose").await?;
+    assert!(verbose.starts_with("HTTP/1.1 200"), "{verbose}");
+    assert!(
+        verbose.contains(r#"{"name":"device_state","reason":"","restarts":0,"state":"paused"}"#),
+        "{verbose}"
+    );
+    assert!(!http_get(cornjacket.ops, "/readyz").await?.contains("stages"));
     let second = append(&cornjacket, reading("pump-1", "2", 2.0)).await?;
     assert_eq!(state().await, Some(("paused".to_owned(), 1)), "what it does not read is its lag");
     admin.resume_consumer(ResumeConsumerRequest { consumer: "device_state".into() }).await?;

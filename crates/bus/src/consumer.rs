@@ -153,6 +153,12 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         Self { log: Some(log), ..self }
     }
 
+    /// Tells how it is doing there.
+    #[must_use]
+    pub fn with_state(self, state: watch::Sender<State>) -> Self {
+        Self { state, ..self }
+    }
+
     /// How it is doing, from now on.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.subscribe()

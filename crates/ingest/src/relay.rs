@@ -9,10 +9,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cornjacket_bus::consumer::State;
 use cornjacket_bus::{Bus, BusError, Published, Publisher};
 use cornjacket_domain::Clock;
 use cornjacket_store::postgres::{Claim, RelayCheckpoint};
 use cornjacket_store::{EventLog, Select, Snapshots, StoreError, Tail};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Events that are read from the log at once.
@@ -46,6 +48,7 @@ pub struct Relay {
     checkpoint: RelayCheckpoint,
     bus: Arc<dyn Bus>,
     options: Options,
+    state: watch::Sender<State>,
 }
 
 /// Why a relay stopped working; it begins again from the checkpoint.
@@ -68,7 +71,17 @@ impl Relay {
         bus: Arc<dyn Bus>,
         options: Options,
     ) -> Self {
-        Self { log, snapshots, checkpoint, bus, options }
+        Self { log, snapshots, checkpoint, bus, options, state: watch::Sender::new(State::Running) }
+    }
+
+    /// Tells how it is doing there.
+    #[must_use]
+    pub fn with_state(self, state: watch::Sender<State>) -> Self {
+        Self { state, ..self }
+    }
+
+    fn waits(&self, reason: &(impl ToString + ?Sized)) {
+        self.state.send_replace(State::Waiting { reason: reason.to_string() });
     }
 
     /// Works or waits until `stop`. Trouble is waited for: recovery needs nobody.
@@ -84,8 +97,12 @@ impl Relay {
         loop {
             match self.checkpoint.claim(&holder, self.options.lease).await {
                 Ok(Some(claim)) => self.work_until_trouble(claim).await,
-                Ok(None) => sleep(self.options.lease / 4).await,
+                Ok(None) => {
+                    self.waits("another relay works");
+                    sleep(self.options.lease / 4).await;
+                }
                 Err(error) => {
+                    self.waits(&error);
                     tracing::warn!(%error, "the relay cannot ask for its lease; trying again");
                     sleep(BACK_OFF).await;
                 }
@@ -97,9 +114,15 @@ impl Relay {
         tracing::info!(claim.generation, claim.position, "relay works");
         let generation = claim.generation;
         match self.work(claim).await {
-            Ok(()) => std::future::pending().await,
+            Ok(()) => {
+                self.waits("nothing has to be published: the log is the bus");
+                std::future::pending::<()>().await;
+            }
             Err(Stopped::Bus(BusError::Lost(what))) => self.go_back(generation, &what).await,
-            Err(trouble) => tracing::warn!(error = %trouble, "relay stops working; beginning again"),
+            Err(trouble) => {
+                self.waits(&trouble);
+                tracing::warn!(error = %trouble, "relay stops working; beginning again");
+            }
         }
         metrics::counter!("cornjacket_relay_restarts_total").increment(1);
         // Whoever is next, here or elsewhere, need not wait for the lease to end.
@@ -144,6 +167,7 @@ impl Relay {
                     if !self.checkpoint.advance(claim.generation, position, &on_bus, lease).await? {
                         return Err(Stopped::Overtaken);
                     }
+                    self.state.send_if_modified(|state| std::mem::replace(state, State::Running) != State::Running);
                     record(work.published);
                 }
                 events = work.tail.next(CHUNK) => {

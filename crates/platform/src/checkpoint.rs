@@ -38,7 +38,7 @@ impl StoreCheckpoint {
             dead_letters: store.dead_letters.clone(),
             consumers: store.consumers.clone(),
             clock,
-            holder: format!("process {}", std::process::id()),
+            holder: crate::watchdog::holder(),
         }
     }
 }

@@ -11,7 +11,9 @@ mod roles;
 mod rpc_trace;
 mod server;
 mod shutdown;
+mod stages;
 mod telemetry;
+mod watchdog;
 mod wiring;
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Json;
 use axum::routing::get;
@@ -11,6 +11,8 @@ use cornjacket_store::EventLog;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+
+use crate::stages::Stages;
 
 /// A store that takes longer than this to answer is not ready.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,16 +33,25 @@ impl Readiness {
 }
 
 /// The listener for operators and orchestrators.
-pub fn router(readiness: Readiness, metrics: PrometheusHandle) -> axum::Router {
+pub fn router(readiness: Readiness, stages: Stages, metrics: PrometheusHandle) -> axum::Router {
     axum::Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/readyz", get(readyz).with_state((readiness, stages)))
         .route("/metrics", get(async move || metrics.render()))
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, Json<Value>) {
-    match readiness.check().await {
-        Ok(()) => (StatusCode::OK, Json(json!({"ready": true, "reasons": []}))),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "reasons": [reason]}))),
+/// Whether this process can answer; with `?verbose` also how its stages are, which is none of an orchestrator's business.
+async fn readyz(
+    State((readiness, stages)): State<(Readiness, Stages)>,
+    RawQuery(query): RawQuery,
+) -> (StatusCode, Json<Value>) {
+    let (status, reasons) = match readiness.check().await {
+        Ok(()) => (StatusCode::OK, vec![]),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, vec![reason]),
+    };
+    let mut answer = json!({"ready": reasons.is_empty(), "reasons": reasons});
+    if query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose"))) {
+        answer["stages"] = stages.as_json();
     }
+    (status, Json(answer))
 }

@@ -22,6 +22,8 @@ use crate::ops::{self, Readiness};
 use crate::retention;
 use crate::roles::Role;
 use crate::shutdown::Shutdown;
+use crate::stages::{Input, Stages};
+use crate::watchdog::Watchdog;
 use crate::wiring;
 
 /// What a request may have beyond the largest batch: room to say what is wrong with it by name.
@@ -52,6 +54,7 @@ struct Process<'a> {
     epoch: u32,
     readiness: Readiness,
     shutdown: Shutdown,
+    stages: Stages,
     addresses: Vec<(&'static str, String)>,
 }
 
@@ -62,8 +65,8 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
     let epoch = store.log.head().await?.epoch;
     let bus = wiring::bus(settings, &store, epoch)?;
     let readiness = Readiness(store.log.clone());
-    let (shutdown, addresses) = (Shutdown::default(), Vec::new());
-    let mut process = Process { settings, clock, store, bus, epoch, readiness, shutdown, addresses };
+    let (shutdown, stages, addresses) = (Shutdown::default(), Stages::default(), Vec::new());
+    let mut process = Process { settings, clock, store, bus, epoch, readiness, shutdown, stages, addresses };
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
         match role {
             Role::Ingest => process.start_ingest().await?,
@@ -73,6 +76,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
             Role::Query => process.start_query().await?,
         }
     }
+    process.start_watchdog()?;
     // Last, so that readiness is not claimed before every door is open.
     process.start_ops().await?;
     let Process { addresses, shutdown, .. } = process;
@@ -94,7 +98,7 @@ impl Process<'_> {
     async fn start_ops(&mut self) -> anyhow::Result<()> {
         let metrics = PrometheusBuilder::new().install_recorder()?;
         let listener = self.listen("ops", self.settings.ops.listen).await?;
-        let router = ops::router(self.readiness.clone(), metrics);
+        let router = ops::router(self.readiness.clone(), self.stages.clone(), metrics);
         let stop = self.shutdown.stop.clone().cancelled_owned();
         self.shutdown.spawn("ops", async move {
             Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
@@ -159,39 +163,56 @@ impl Process<'_> {
             clock: self.clock.clone(),
             bus_retention: Duration::from_hours(self.settings.bus.retention_hours.into()),
         };
-        let store = &self.store;
-        let relay =
-            Relay::new(store.log.clone(), store.snapshots.clone(), checkpoint, self.bus.clone(), options);
+        let (store, bus) = (self.store.clone(), self.bus.clone());
         let stop = self.shutdown.stop.clone();
-        self.shutdown.spawn("relay", async move {
-            relay.run(stop.cancelled_owned()).await;
-            Ok(())
+        self.stages.start(&self.shutdown, "relay", Input::Log, move |state| {
+            let (log, snapshots) = (store.log.clone(), store.snapshots.clone());
+            let relay = Relay::new(log, snapshots, checkpoint.clone(), bus.clone(), options.clone());
+            let relay = relay.with_state(state);
+            relay.run(stop.clone().cancelled_owned())
         });
     }
 
     async fn start_projectors(&self) -> anyhow::Result<()> {
         for projection in projections::ALL {
             self.store.rebuilds.declare(projection.id).await?;
-            let projector = Projector::new(projection, self.settings.projections.parameters());
-            self.consume(projection.id.name, projector);
+            let parameters = self.settings.projections.parameters();
+            let input = Input::Topics(projection.topics());
+            self.consume(projection.id.name, input, move || Projector::new(projection, parameters));
         }
         Ok(())
     }
 
     fn start_inference(&self) {
         let keep = Duration::from_hours(24) * self.settings.retention.series_days;
-        self.consume(processor::NAME, Processor::new(keep));
+        let input = Input::Topics(processor::TOPICS.to_vec());
+        self.consume(processor::NAME, input, move || Processor::new(keep));
     }
 
-    fn consume(&self, name: &'static str, handler: impl Handler<Box<dyn Tx>>) {
-        let checkpoint = StoreCheckpoint::new(&self.store, self.clock.clone());
-        let consumer = Consumer::new(self.bus.clone(), checkpoint, handler, self.epoch)
-            .with_log(wiring::log(&self.store, self.epoch));
+    fn consume<H: Handler<Box<dyn Tx>>>(
+        &self,
+        name: &'static str,
+        input: Input,
+        handler: impl Fn() -> H + Send + Sync + 'static,
+    ) {
+        let (store, bus, clock, epoch) =
+            (self.store.clone(), self.bus.clone(), self.clock.clone(), self.epoch);
         let stop = self.shutdown.stop.clone();
-        self.shutdown.spawn(name, async move {
-            consumer.run(stop.cancelled_owned()).await;
-            Ok(())
+        self.stages.start(&self.shutdown, name, input, move |state| {
+            let checkpoint = StoreCheckpoint::new(&store, clock.clone());
+            let consumer = Consumer::new(bus.clone(), checkpoint, handler(), epoch);
+            let consumer = consumer.with_log(wiring::log(&store, epoch)).with_state(state);
+            consumer.run(stop.clone().cancelled_owned())
         });
+    }
+
+    fn start_watchdog(&self) -> anyhow::Result<()> {
+        let relayed = matches!(self.settings.bus_url()?, BusUrl::Kafka(_));
+        let stuck_after = Duration::from_millis(self.settings.watchdog.stuck_after_ms);
+        let (stages, store, clock) = (self.stages.clone(), self.store.clone(), self.clock.clone());
+        let watchdog = Watchdog::new(stages, store, clock, relayed, stuck_after);
+        self.shutdown.spawn("watchdog", watchdog.run(self.shutdown.stop.clone()));
+        Ok(())
     }
 
     fn serve(&self, listener: TcpListener, service: Service) {

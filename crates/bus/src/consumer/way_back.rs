@@ -13,6 +13,9 @@ use super::{Consumer, Handler, Interrupted, Owned, Partitions, Reads};
 use crate::log::CHUNK;
 use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Subscription, TopicPartition};
 
+/// Steps after which the way is remembered also where it had no event of a partition: progress, and not to be gone again.
+const SHOW_EVERY: u32 = 100;
+
 /// Reading the log for the partitions that the bus has forgotten.
 #[derive(Debug, Default)]
 pub(super) struct WayBack {
@@ -20,6 +23,7 @@ pub(super) struct WayBack {
     goes_on_at: BTreeMap<TopicPartition, u64>,
     /// The last position that was read; none yet.
     after: Option<u64>,
+    steps: u32,
 }
 
 impl WayBack {
@@ -67,37 +71,45 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         for (at, records) in records {
             self.work_off(at, owned, records).await?;
         }
+        let position = way.after.unwrap_or_default();
+        way.steps += 1;
         if !ended {
+            if way.steps.is_multiple_of(SHOW_EVERY) {
+                for (at, owned) in owned.iter_mut().filter(|(at, _)| way.goes_on_at.contains_key(at)) {
+                    self.pass(*at, owned, owned.progress.next_offset, position).await?;
+                }
+            }
             return Ok(Some(way));
         }
-        let position = way.after.unwrap_or_default();
         for (at, goes_on_at) in way.goes_on_at {
             let Some(owned) = owned.get_mut(&at) else { continue };
-            self.meet(at, owned, goes_on_at, position).await?;
+            self.pass(at, owned, goes_on_at, position).await?;
+            owned.reads = Reads::Bus;
+            tracing::info!(consumer = self.handler.name(), partition = %at, progress = ?owned.progress,
+                "met the bus again");
             lacking.remove(&at);
             subscription.let_flow(at).await?;
         }
         Ok(None)
     }
 
-    /// Up to `position` the log has nothing more for the partition; the rest is on the bus.
-    async fn meet(
+    /// Up to `position` the log has nothing more for the partition: what is next is at `next_offset`.
+    async fn pass(
         &self,
         at: TopicPartition,
         owned: &mut Owned,
-        goes_on_at: u64,
+        next_offset: u64,
         position: u64,
     ) -> Result<(), Interrupted> {
         let last_position = owned.progress.last_position.max(position);
-        let to = Progress { next_offset: goes_on_at, last_position };
+        let to = Progress { next_offset, last_position };
         let moved = self.take_effect(at, owned.progress, &Batch::moved(to)).await;
         moved.map_err(|error| match error {
             NoEffect::Outage(reason) => CheckpointError::Outage(reason.into()),
             // No event is in it that could be poison.
             NoEffect::Fenced | NoEffect::Unfit(_) | NoEffect::Rejected { .. } => CheckpointError::Fenced,
         })?;
-        (owned.progress, owned.reads) = (to, Reads::Bus);
-        tracing::info!(consumer = self.handler.name(), partition = %at, ?to, "met the bus again");
+        owned.progress = to;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ pub struct Settings {
     pub ops: Ops,
     pub log: Log,
     pub retention: Retention,
+    pub watchdog: Watchdog,
     pub shutdown: Shutdown,
 }
 
@@ -125,6 +126,12 @@ pub struct Retention {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    pub stuck_after_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Shutdown {
     pub drain_ms: u64,
 }
@@ -164,6 +171,7 @@ impl Settings {
             read_url.is_empty() || (url.starts_with("postgres") && read_url.starts_with("postgres")),
             "store.read_url: must be postgres://… beside a store.url that is"
         );
+        anyhow::ensure!(self.watchdog.stuck_after_ms >= 100, "watchdog.stuck_after_ms: must be 100 or more");
         Ok(())
     }
 
