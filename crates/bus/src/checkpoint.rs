@@ -38,8 +38,8 @@ pub trait Checkpoint: Send + Sync + 'static {
     /// Makes effect and progress durable together.
     async fn commit(&self, transaction: Self::Tx) -> Result<(), CheckpointError>;
 
-    /// The keys that are parked in a partition.
-    async fn parked(&self, consumer: &str, at: TopicPartition) -> Result<BTreeSet<Bytes>, CheckpointError>;
+    /// What is parked in a partition.
+    async fn parked(&self, consumer: &str, at: TopicPartition) -> Result<Parked, CheckpointError>;
 
     /// Keeps what cannot be handled, and what waits behind it; their keys are parked from now on.
     async fn park(
@@ -68,6 +68,17 @@ pub trait Checkpoint: Send + Sync + 'static {
 
     /// Tells operators what is new of the consumer in its partitions, and hears what they want in any of them.
     async fn report(&self, consumer: &str, reports: &[Report]) -> Result<Orders, CheckpointError>;
+}
+
+/// What is parked in a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parked {
+    /// Keys whose records wait.
+    pub keys: BTreeSet<Bytes>,
+    /// How many records wait.
+    pub rows: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
 }
 
 /// A record that is not handled now.

@@ -12,26 +12,28 @@ mod batch;
 mod effect;
 mod health;
 mod outcome;
+mod owned;
 mod redrive;
 mod way_back;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use cornjacket_domain::Topic;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 pub use self::health::State;
+pub use self::owned::ParkLimits;
+use self::owned::{Owned, Partitions, Reads, state_of_all};
 use crate::checkpoint::{Orders, Report};
 use crate::consumer::way_back::WayBack;
 use crate::{Assigned, Assignment, Begin, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery};
-use crate::{PartitionedLog, Progress, Record, TopicPartition};
+use crate::{PartitionedLog, TopicPartition};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -41,9 +43,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const REPEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long redriving may keep new records waiting.
 const REDRIVE_SLICE: Duration = Duration::from_millis(200);
-
-/// What operators are told of a partition meanwhile.
-const READS_THE_LOG: &str = "reads the log until it meets the bus again";
 
 /// Any error.
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -89,37 +88,9 @@ pub struct Consumer<C, H> {
     handler: H,
     epoch: u32,
     log: Option<PartitionedLog>,
+    limits: ParkLimits,
     state: watch::Sender<State>,
 }
-
-/// A partition that is the consumer's own.
-#[derive(Debug)]
-struct Owned {
-    progress: Progress,
-    /// Keys whose records wait.
-    parked: BTreeSet<Bytes>,
-    reads: Reads,
-}
-
-/// Where the records of a partition come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reads {
-    Bus,
-    /// The bus has forgotten what comes next.
-    Log,
-}
-
-impl Owned {
-    /// Whether a record was not there before. Those of the log have no offsets of their own.
-    fn wants(&self, record: &Record) -> bool {
-        match self.reads {
-            Reads::Bus => record.offset >= self.progress.next_offset,
-            Reads::Log => record.envelope.position > Some(self.progress.last_position),
-        }
-    }
-}
-
-type Partitions = BTreeMap<TopicPartition, Owned>;
 
 /// What operators were last told, and when.
 #[derive(Debug, Default)]
@@ -144,13 +115,20 @@ enum Interrupted {
 impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     /// A consumer for `handler`. Events of another epoch than `epoch` are poison.
     pub fn new(bus: Arc<dyn Bus>, checkpoint: C, handler: H, epoch: u32) -> Self {
-        Self { bus, checkpoint, handler, epoch, log: None, state: watch::Sender::new(State::Running) }
+        let state = watch::Sender::new(State::Running);
+        Self { bus, checkpoint, handler, epoch, log: None, limits: ParkLimits::NONE, state }
     }
 
     /// With the log to fall back on when the bus has forgotten what comes next.
     #[must_use]
     pub fn with_log(self, log: PartitionedLog) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// With limits on what may be parked in each partition.
+    #[must_use]
+    pub fn with_limits(self, limits: ParkLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Tells how it is doing there.
@@ -200,35 +178,42 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         let mut reports = interval(REPORT_EVERY);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut paused, mut told, mut way_back) = (false, Told::default(), None);
-        // What came while paused. One is enough: nothing more is asked for until it is handled.
-        let mut held = None;
+        // What came while paused, or cannot be parked. One is enough: nothing more is asked for until it is handled.
+        let (mut held, mut room) = (None, true);
         loop {
-            if let Some((at, records)) = held.take_if(|_| !paused) {
-                self.work_off(at, &mut owned, records).await?;
+            if let Some((at, records)) = held.take_if(|_| !paused && room) {
+                let rest = self.work_off(at, &mut owned, records).await?;
+                held = (!rest.is_empty()).then_some((at, rest));
             }
-            if let Some(way) = way_back.take_if(|_| !paused) {
+            if let Some(way) = way_back.take_if(|_| !paused && room) {
                 way_back = self.walk(way, &mut owned, subscription.as_mut(), lacking).await?;
             }
+            room = !owned.values().any(|owned| owned.is_full);
             tokio::select! {
-                biased;
-                _ = reports.tick() => {
-                    if let Some(orders) = self.report(&owned, paused, &mut told).await {
-                        paused = orders.paused;
-                        if !paused && self.redrive_all(orders, &mut owned).await? {
-                            // New records get as much time as old ones.
-                            reports.reset_after(REDRIVE_SLICE);
-                        }
-                        self.show(&owned, paused);
-                    }
-                }
-                delivery = subscription.next(), if held.is_none() => match delivery? {
-                    Delivery::Assigned(assignment) => {
-                        (owned, way_back) = self.take_over(assignment, lacking).await?;
-                    }
-                    Delivery::Records(at, records) => held = Some((at, records)),
-                },
-                () = ready(()), if way_back.is_some() && !paused => {}
+                            biased;
+                            _ = reports.tick() => {
+                                if let Some(orders) = self.report(&owned, paused, &mut told).await {
+                                    paused = orders.paused;
+                                    if !paused && self.redrive_all(orders, &mut owned).await? {
+                                        // New records get as much time as old ones.
+                                        reports.reset_after(REDRIVE_SLICE);
+                                    }
+                                    self.show(&owned, paused);
+                                }
+                                // Letters may have left: try again.
+                                for owned in owned.values_mut() {
+             owned.is_full = false;
             }
+                                room = true;
+                            }
+                            delivery = subscription.next(), if held.is_none() => match delivery? {
+                                Delivery::Assigned(assignment) => {
+                                    (owned, way_back) = self.take_over(assignment, lacking).await?;
+                                }
+                                Delivery::Records(at, records) => held = Some((at, records)),
+                            },
+                            () = ready(()), if way_back.is_some() && !paused && room => {}
+                        }
         }
     }
 
@@ -255,7 +240,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     Begin::Later
                 }
             });
-            owned.insert(at, Owned { progress, parked, reads });
+            owned.insert(at, Owned { progress, parked, reads, limits: self.limits, is_full: false });
         }
         self.show(&owned, false);
         // Nobody listening means that the assignment is over again; the next one is on its way.
@@ -266,8 +251,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.
     async fn report(&self, owned: &Partitions, paused: bool, told: &mut Told) -> Option<Orders> {
         let report = |(at, owned): (&TopicPartition, &Owned)| {
-            let state = state_of(owned.parked.len(), paused);
-            Report { at: *at, state: state.name(), reason: reason_of(&state, owned.reads) }
+            let (state, reason) = owned.report(paused);
+            Report { at: *at, state: state.name(), reason }
         };
         let reports: Vec<Report> = owned.iter().map(report).collect();
         let known = reports == told.reports && told.at.is_some_and(|at| at.elapsed() < REPEAT_EVERY);
@@ -301,31 +286,12 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     }
 
     fn show(&self, owned: &Partitions, paused: bool) {
-        let keys = owned.values().map(|owned| owned.parked.len()).sum();
-        let state = state_of(keys, paused);
+        let state = state_of_all(owned, paused);
         self.state.send_if_modified(|known| {
             let news = *known != state;
             *known = state;
             news
         });
-    }
-}
-
-/// Says which of the two a partition's records are read from, when it is not the bus.
-fn reason_of(state: &State, reads: Reads) -> String {
-    let reads = match reads {
-        Reads::Bus => "",
-        Reads::Log => READS_THE_LOG,
-    };
-    let reasons = [state.reason(), reads.to_owned()];
-    reasons.into_iter().filter(|reason| !reason.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
-const fn state_of(parked_keys: usize, paused: bool) -> State {
-    match (paused, parked_keys) {
-        (true, _) => State::Paused,
-        (false, 0) => State::Running,
-        (false, keys) => State::Parked { keys },
     }
 }
 

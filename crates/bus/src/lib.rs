@@ -15,7 +15,9 @@ pub mod port;
 mod published;
 mod trace;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Letter, Orders, ParkedQueue, Progress, Report, Settled};
+pub use checkpoint::{
+    Checkpoint, CheckpointError, Letter, Orders, Parked, ParkedQueue, Progress, Report, Settled,
+};
 pub use codec::{Delivered, Format, Record, Undecodable};
 pub use consumer::{Consumer, Handler, HandlerError};
 pub use error::BusError;

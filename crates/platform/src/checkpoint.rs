@@ -1,14 +1,12 @@
 //! The bus's checkpoint over the store: offsets, dead letters and reports, in the transaction of the effect.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use cornjacket_bus::codec::Envelope;
 use cornjacket_bus::{
-    Checkpoint, CheckpointError, Format, Letter, Orders, ParkedQueue, Progress, Record, Report, Settled,
-    TopicPartition,
+    Checkpoint, CheckpointError, Format, Letter, Orders, Parked, ParkedQueue, Progress, Record, Report,
+    Settled, TopicPartition,
 };
 use cornjacket_domain::{Clock, Timestamp, Topic};
 use cornjacket_store::{
@@ -67,9 +65,11 @@ impl Checkpoint for StoreCheckpoint {
         transaction.commit().await.map_err(failed)
     }
 
-    async fn parked(&self, consumer: &str, at: TopicPartition) -> Result<BTreeSet<Bytes>, CheckpointError> {
-        let keys = self.dead_letters.parked(&partition_of(consumer, at)).await.map_err(failed)?;
-        Ok(keys.into_iter().collect())
+    async fn parked(&self, consumer: &str, at: TopicPartition) -> Result<Parked, CheckpointError> {
+        let at = partition_of(consumer, at);
+        let keys = self.dead_letters.parked(&at).await.map_err(failed)?.into_iter().collect();
+        let (rows, bytes) = self.dead_letters.size(&at).await.map_err(failed)?;
+        Ok(Parked { keys, rows, bytes })
     }
 
     async fn park(

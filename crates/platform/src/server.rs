@@ -197,11 +197,12 @@ impl Process<'_> {
     ) {
         let (store, bus, clock, epoch) =
             (self.store.clone(), self.bus.clone(), self.clock.clone(), self.epoch);
-        let stop = self.shutdown.stop.clone();
+        let (limits, stop) = (self.settings.consumers.park_limits(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, name, input, move |state| {
             let checkpoint = StoreCheckpoint::new(&store, clock.clone());
             let consumer = Consumer::new(bus.clone(), checkpoint, handler(), epoch);
             let consumer = consumer.with_log(wiring::log(&store, epoch)).with_state(state);
+            let consumer = consumer.with_limits(limits);
             consumer.run(stop.clone().cancelled_owned())
         });
     }

@@ -83,6 +83,9 @@ pub trait DeadLetters: Debug + Send + Sync {
     /// The keys that are parked in a partition.
     async fn parked(&self, at: &ConsumerPartition) -> Result<Vec<Bytes>, StoreError>;
 
+    /// How many letters a partition has, and the bytes of their values.
+    async fn size(&self, at: &ConsumerPartition) -> Result<(u64, u64), StoreError>;
+
     /// A key of the partition that is marked to be redriven, with its oldest letters, at most `limit`.
     async fn to_redrive(&self, at: &ConsumerPartition, limit: u32)
     -> Result<Option<ParkedQueue>, StoreError>;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::{Owned, Reads};
+use super::owned::{Owned, Reads};
 use crate::codec::Envelope;
 use crate::{Delivered, Letter, Progress, Record};
 
@@ -23,6 +23,8 @@ pub(super) struct Batch<'a> {
     pub parks: BTreeSet<Bytes>,
     /// Something is missing before the next record.
     gap: bool,
+    /// The next record would have to be parked, and there is no room.
+    full: bool,
 }
 
 /// The event in a record, or why there is none of `epoch`.
@@ -47,9 +49,10 @@ impl<'a> Batch<'a> {
             letters: Vec::new(),
             parks: BTreeSet::new(),
             gap: false,
+            full: false,
         };
         for record in records {
-            if batch.events.len() == most || batch.gap {
+            if batch.events.len() == most || batch.gap || batch.full {
                 break;
             }
             batch.add(record, owned, epoch);
@@ -66,12 +69,23 @@ impl<'a> Batch<'a> {
             letters: Vec::new(),
             parks: BTreeSet::new(),
             gap: false,
+            full: false,
         }
     }
 
     /// Whether the first record cannot be had because something before it is missing.
     pub fn is_cut_off(&self, from: Progress) -> bool {
         self.gap && self.to == from
+    }
+
+    /// Whether the first record would have to be parked, and there is no room.
+    pub fn is_full(&self, from: Progress) -> bool {
+        self.full && self.to == from
+    }
+
+    /// Whether what it parks has room; a rejected event may have brought more.
+    pub fn fits(&self, owned: &Owned) -> bool {
+        self.letters.split_last().is_none_or(|(_, others)| owned.has_room(others))
     }
 
     fn add(&mut self, record: &'a Record, owned: &Owned, epoch: u32) {
@@ -84,25 +98,29 @@ impl<'a> Batch<'a> {
             self.gap = true;
             return;
         }
+        let new = !replay && !repeat;
+        let waits = owned.parked.keys.contains(&record.key) || self.parks.contains(&record.key);
+        let event = (new && !waits).then(|| event_of(record, epoch));
+        if new && !matches!(event, Some(Ok(_))) && !owned.has_room(&self.letters) {
+            self.full = true;
+            return;
+        }
         // The bus stays where it was while the log is read.
         if owned.reads == Reads::Bus {
             self.to.next_offset = record.offset + 1;
         }
-        if replay || repeat {
+        if !new {
             return;
         }
         // A position of another epoch means nothing, and must not hide ours.
         self.to.last_position = position.unwrap_or(self.to.last_position);
-        if owned.parked.contains(&record.key) || self.parks.contains(&record.key) {
-            self.letters.push(Letter { record: record.clone(), error: None });
-        } else {
-            match event_of(record, epoch) {
-                Ok(event) => {
-                    self.events.push(event);
-                    self.records.push(record);
-                }
-                Err(error) => self.park_record(record, error),
+        match event {
+            Some(Ok(event)) => {
+                self.events.push(event);
+                self.records.push(record);
             }
+            Some(Err(error)) => self.park_record(record, error),
+            None => self.letters.push(Letter { record: record.clone(), error: None }),
         }
     }
 

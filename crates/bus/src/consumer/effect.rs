@@ -6,16 +6,22 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use super::batch::Batch;
-use super::{BACK_OFF, Consumer, Handler, HandlerError, Interrupted, Partitions, State};
+use super::owned::{Owned, Partitions};
+use super::{BACK_OFF, Consumer, Handler, HandlerError, Interrupted, State};
 use crate::{Checkpoint, CheckpointError, Progress, Record, TopicPartition, trace};
 
 /// Why a batch has no effect.
 #[derive(Debug)]
 pub(super) enum NoEffect {
     Fenced,
+    /// It would park more than there is room for.
+    Full,
     Outage(String),
     Unfit(String),
-    Rejected { position: u64, error: String },
+    Rejected {
+        position: u64,
+        error: String,
+    },
 }
 
 impl From<CheckpointError> for NoEffect {
@@ -41,14 +47,15 @@ impl From<HandlerError> for NoEffect {
 }
 
 impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
-    /// Handles the records of a partition, however long that takes. Those of one that is no longer ours are left out.
+    /// Handles the records of a partition, however long that takes: returns those that would have to be parked and have no
+    /// room, and what follows them. Those of a partition that is no longer ours are left out.
     pub(super) async fn work_off(
         &self,
         at: TopicPartition,
         partitions: &mut Partitions,
         mut records: Vec<Record>,
-    ) -> Result<(), Interrupted> {
-        let Some(owned) = partitions.get_mut(&at) else { return Ok(()) };
+    ) -> Result<Vec<Record>, Interrupted> {
+        let Some(owned) = partitions.get_mut(&at) else { return Ok(vec![]) };
         let (mut wait, mut most) = (BACK_OFF.0, usize::MAX);
         let mut waited = false;
         loop {
@@ -60,12 +67,22 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             if batch.is_cut_off(owned.progress) {
                 return Err(Interrupted::Gap(at));
             }
-            match self.work_around_poison(at, owned.progress, &mut batch).await {
+            if batch.is_full(owned.progress) {
+                owned.is_full = true;
+                break;
+            }
+            let events = batch.events.len();
+            match self.work_around_poison(at, owned, &mut batch).await {
                 Ok(()) => {
                     owned.progress = batch.to;
-                    owned.parked.append(&mut batch.parks);
+                    owned.park(&mut batch.parks, &batch.letters);
                     most = usize::MAX;
                 }
+                Err(NoEffect::Full) if events <= 1 => {
+                    owned.is_full = true;
+                    break;
+                }
+                Err(NoEffect::Full) => most = events / 2,
                 Err(NoEffect::Fenced) => return Err(CheckpointError::Fenced.into()),
                 // Half of it, and half of that, until the one that cannot be stored is alone.
                 Err(NoEffect::Unfit(_) | NoEffect::Rejected { .. }) => {
@@ -82,29 +99,33 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                 }
             }
         }
-        if waited {
+        if waited || owned.is_full {
             self.show(partitions, false);
         }
-        Ok(())
+        Ok(records)
     }
 
     /// Takes effect without what cannot be handled, which is parked.
     async fn work_around_poison(
         &self,
         at: TopicPartition,
-        from: Progress,
+        owned: &Owned,
         batch: &mut Batch<'_>,
     ) -> Result<(), NoEffect> {
         loop {
-            let (position, error) = match self.take_effect(at, from, batch).await {
+            let (position, error) = match self.take_effect(at, owned.progress, batch).await {
                 Err(NoEffect::Rejected { position, error }) if !batch.events.is_empty() => (position, error),
                 Err(NoEffect::Unfit(error)) if batch.events.len() == 1 => {
                     (batch.events[0].event.position, error)
                 }
                 result => return result,
             };
-            tracing::error!(consumer = self.handler.name(), partition = %at, position, error, "event parked");
+            let told = error.clone();
             batch.reject(position, error);
+            if !batch.fits(owned) {
+                return Err(NoEffect::Full);
+            }
+            tracing::error!(consumer = self.handler.name(), partition = %at, position, error = told, "event parked");
         }
     }
 

@@ -61,10 +61,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         let mut attempt = Attempt::new(queue, self.epoch);
         loop {
             match self.settle(at, owned, &attempt).await {
-                Ok(free) => {
-                    if free {
-                        owned.parked.remove(&attempt.settled.key);
-                    }
+                Ok(_) => {
+                    owned.parked = self.checkpoint.parked(self.handler.name(), at).await?;
                     return Ok(true);
                 }
                 Err(NoEffect::Rejected { position, error }) => attempt.reject(position, error),
@@ -76,7 +74,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     attempt.events.truncate(1);
                     attempt.end_at(attempt.events[0].offset + 1, None);
                 }
-                Err(NoEffect::Fenced) => return Err(crate::CheckpointError::Fenced.into()),
+                // Nothing is parked here.
+                Err(NoEffect::Fenced | NoEffect::Full) => return Err(crate::CheckpointError::Fenced.into()),
                 Err(NoEffect::Outage(reason)) => {
                     return Err(crate::CheckpointError::Outage(reason.into()).into());
                 }

@@ -1,11 +1,15 @@
 mod bed;
+mod limits;
 mod way_back;
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use self::bed::*;
 use super::*;
-use crate::Letter;
+use crate::{Letter, Parked, Progress, Record};
 
 /// Consumes `records` until `done` says so.
 async fn consume(shared: &Shared, records: Vec<Record>, handler: Noting, done: impl Fn(&Table) -> bool) {
@@ -152,12 +156,18 @@ async fn what_cannot_be_stored_is_found_by_halving() {
     let consumer = Consumer::new(Arc::new(bus), shared.clone(), handler, EPOCH);
     let mut owned = BTreeMap::from([(
         partition(0),
-        Owned { progress: Progress::default(), parked: BTreeSet::new(), reads: Reads::Bus },
+        Owned {
+            progress: Progress::default(),
+            parked: Parked::default(),
+            reads: Reads::Bus,
+            limits: ParkLimits::NONE,
+            is_full: false,
+        },
     )]);
     consumer.work_off(partition(0), &mut owned, records).await.expect("no outage");
     assert_eq!(handled(&shared), [1, 2, 3, 5, 6, 8, 9]);
     assert_eq!(offsets(&shared), [(4, true), (7, false)]);
-    assert_eq!(owned[&partition(0)].parked, BTreeSet::from([Bytes::from_static(b"b")]));
+    assert_eq!(owned[&partition(0)].parked.keys, BTreeSet::from([Bytes::from_static(b"b")]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::batch::Batch;
 use super::effect::NoEffect;
-use super::{Consumer, Handler, Interrupted, Owned, Partitions, Reads};
+use super::owned::{Owned, Partitions, Reads};
+use super::{Consumer, Handler, Interrupted};
 use crate::log::CHUNK;
 use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Subscription, TopicPartition};
 
@@ -68,8 +69,15 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     ) -> Result<Option<WayBack>, Interrupted> {
         let Some(log) = &self.log else { return Ok(None) };
         let (records, ended) = way.read(log, owned).await?;
+        let mut no_room = None;
         for (at, records) in records {
-            self.work_off(at, owned, records).await?;
+            let rest = self.work_off(at, owned, records).await?;
+            no_room =
+                rest.first().and_then(|record| record.envelope.position).into_iter().chain(no_room).min();
+        }
+        if let Some(position) = no_room {
+            way.after = Some(position - 1);
+            return Ok(Some(way));
         }
         let position = way.after.unwrap_or_default();
         way.steps += 1;
@@ -107,7 +115,9 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         moved.map_err(|error| match error {
             NoEffect::Outage(reason) => CheckpointError::Outage(reason.into()),
             // No event is in it that could be poison.
-            NoEffect::Fenced | NoEffect::Unfit(_) | NoEffect::Rejected { .. } => CheckpointError::Fenced,
+            NoEffect::Fenced | NoEffect::Full | NoEffect::Unfit(_) | NoEffect::Rejected { .. } => {
+                CheckpointError::Fenced
+            }
         })?;
         owned.progress = to;
         Ok(())

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cornjacket_bus::consumer::ParkLimits;
 use cornjacket_domain::{Limits, Partitions};
 use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
@@ -18,6 +19,7 @@ pub struct Settings {
     pub ingest: Ingest,
     pub query: Query,
     pub projections: Projections,
+    pub consumers: Consumers,
     pub ops: Ops,
     pub log: Log,
     pub retention: Retention,
@@ -95,6 +97,20 @@ impl Projections {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct Consumers {
+    pub parked_rows: u64,
+    pub parked_bytes: u64,
+}
+
+impl Consumers {
+    /// How much may be parked.
+    pub const fn park_limits(&self) -> ParkLimits {
+        ParkLimits { rows: self.parked_rows, bytes: self.parked_bytes }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ops {
     pub listen: SocketAddr,
 }
@@ -157,6 +173,8 @@ impl Settings {
             ("ingest.event_bytes", self.ingest.event_bytes),
             ("ingest.batch_events", self.ingest.batch_events),
             ("ingest.batch_bytes", self.ingest.batch_bytes),
+            ("consumers.parked_rows", usize::try_from(self.consumers.parked_rows).unwrap_or(usize::MAX)),
+            ("consumers.parked_bytes", usize::try_from(self.consumers.parked_bytes).unwrap_or(usize::MAX)),
         ] {
             anyhow::ensure!(value > 0, "{name}: must be above zero");
         }

@@ -20,6 +20,9 @@ use crate::offsets::ConsumerPartition;
 
 const PARKED: &str = "select key from timeseries.parked_keys
     where consumer = $1 and topic = $2 and partition = $3";
+const SIZE: &str =
+    "select count(*), coalesce(sum(octet_length(value)), 0)::bigint from timeseries.dead_letters
+    where consumer = $1 and topic = $2 and partition = $3";
 const TO_REDRIVE: &str = "select key from timeseries.parked_keys
     where consumer = $1 and topic = $2 and partition = $3 and redrive order by key limit 1";
 const QUEUE: &str =
@@ -101,6 +104,12 @@ impl DeadLetters for PostgresDeadLetters {
             sqlx::query_scalar(PARKED).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
         let keys: Vec<Vec<u8>> = query.fetch_all(&self.0.effects).await?;
         Ok(keys.into_iter().map(Bytes::from).collect())
+    }
+
+    async fn size(&self, at: &ConsumerPartition) -> Result<(u64, u64), StoreError> {
+        let query = sqlx::query_as(SIZE).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
+        let (rows, bytes): (i64, i64) = query.fetch_one(&self.0.effects).await?;
+        Ok((rows.cast_unsigned(), bytes.cast_unsigned()))
     }
 
     async fn to_redrive(

@@ -87,6 +87,8 @@ async fn letters_are_kept_as_they_were_and_park_their_keys(backend: Backend) -> 
     assert_eq!(store.dead_letters.parked(&at(1)).await?, ["b"]);
     assert_eq!(snapshot(&store).await?.parked(&at(0), "a").await?, Some(10));
     assert_eq!(snapshot(&store).await?.parked(&at(0), "b").await?, None);
+    assert_eq!(store.dead_letters.size(&at(0)).await?, (2, 4), "letters, and bytes of their values");
+    assert_eq!(store.dead_letters.size(&at(2)).await?, (0, 0));
     let listed = store.consumers.list().await?;
     let counts: Vec<_> = listed.iter().map(|status| (status.parked_keys, status.dead_letters)).collect();
     assert_eq!(counts, [(1, 2), (1, 1)]);

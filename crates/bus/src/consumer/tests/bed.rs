@@ -1,9 +1,10 @@
 //! A bus that hands out what it was made with, a table instead of a store, and a handler that notes what it is handed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::events::Event;
 use prost::Message;
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::super::*;
 use crate::codec::Envelope;
-use crate::{Letter, ParkedQueue, Published, Publisher, Settled, Subscription};
+use crate::{Letter, Parked, ParkedQueue, Progress, Published, Publisher, Record, Settled, Subscription};
 
 pub(super) const DEADLINE: Duration = Duration::from_mins(2);
 pub(super) const EPOCH: u32 = 1;
@@ -202,10 +203,15 @@ impl Checkpoint for Shared {
         })
     }
 
-    async fn parked(&self, _: &str, at: TopicPartition) -> Result<BTreeSet<Bytes>, CheckpointError> {
+    async fn parked(&self, _: &str, at: TopicPartition) -> Result<Parked, CheckpointError> {
         Ok(self.with(|table| {
-            let here = table.letters.iter().filter(|letter| letter.record.at == at);
-            here.map(|letter| letter.record.key.clone()).collect()
+            let mut parked = Parked::default();
+            for letter in table.letters.iter().filter(|letter| letter.record.at == at) {
+                parked.keys.insert(letter.record.key.clone());
+                parked.rows += 1;
+                parked.bytes += letter.record.value.len() as u64;
+            }
+            parked
         }))
     }
 

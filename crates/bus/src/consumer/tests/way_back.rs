@@ -8,6 +8,7 @@ use super::bed::*;
 use super::{handled, offsets, until};
 use crate::consumer::*;
 use crate::log::{LogSource, SourceError};
+use crate::{Progress, Record};
 
 /// Readings at the positions up to this one, all of one device.
 #[derive(Debug)]
