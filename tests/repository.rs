@@ -9,14 +9,15 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MOST_LINES: usize = 400;
 
 /// Each crate with those of ours that it may depend on: arrows point one way.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("domain", &["proto"]),
     ("store", &["proto", "domain"]),
     ("bus", &["proto", "domain"]),
     ("ingest", &["proto", "domain", "store", "bus"]),
     ("query", &["proto", "domain", "store", "bus"]),
     ("inference", &["proto", "domain", "store", "bus"]),
-    ("platform", &["proto", "domain", "store", "bus", "ingest", "query", "inference"]),
+    ("simulator", &["proto", "domain"]),
+    ("platform", &["proto", "domain", "store", "bus", "ingest", "query", "inference", "simulator"]),
     ("../tests/support", &[]),
 ];
 

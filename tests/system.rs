@@ -16,6 +16,7 @@ mod system {
     mod rebuild;
     mod refusals;
     mod series;
+    mod simulate;
     mod streams;
     mod tail;
     mod takeover;

@@ -19,7 +19,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(20);
 /// How to start it; every port is a free one and stays the same over restarts.
 #[derive(Clone, Debug)]
 pub struct Cornjacket {
+    /// With its settings in the environment; without a verb.
     program: Program,
+    arguments: Vec<String>,
     /// Keeps its log.
     _folder: Arc<TempDir>,
     pub ingest: u16,
@@ -32,7 +34,7 @@ impl Cornjacket {
     pub fn new(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let (ingest, query, ops) = (ports::free_port()?, ports::free_port()?, ports::free_port()?);
         let folder = tempfile::tempdir()?;
-        let mut program = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(["serve"]);
+        let mut program = Program::new(env!("CARGO_BIN_EXE_cornjacket"));
         program = program.log(folder.path().join("log"));
         for (door, port) in [("INGEST", ingest), ("QUERY", query), ("OPS", ops)] {
             program = program.env(format!("CORNJACKET__{door}__LISTEN"), format!("127.0.0.1:{port}"));
@@ -41,7 +43,8 @@ impl Cornjacket {
             let name = key.to_uppercase().replace('.', "__");
             program = program.env(format!("CORNJACKET__{name}"), *value);
         }
-        Ok(Self { program, _folder: Arc::new(folder), ingest, query, ops })
+        let arguments = vec!["serve".to_owned()];
+        Ok(Self { program, arguments, _folder: Arc::new(folder), ingest, query, ops })
     }
 
     /// Embedded, with its data in `folder`.
@@ -52,7 +55,7 @@ impl Cornjacket {
     /// With these roles only.
     #[must_use]
     pub fn roles(mut self, roles: &str) -> Self {
-        self.program = self.program.args(["--roles", roles]);
+        self.arguments.extend(["--roles".to_owned(), roles.to_owned()]);
         self
     }
 
@@ -63,9 +66,14 @@ impl Cornjacket {
         self
     }
 
+    /// Another verb with the same settings.
+    pub fn verb(&self, arguments: &[&str]) -> Program {
+        self.program.clone().args(arguments.iter().copied())
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> anyhow::Result<Process> {
-        let mut process = self.program.clone().spawn()?;
+        let mut process = self.program.clone().args(&self.arguments).spawn()?;
         let ready = async || is_ready(self.ops).await;
         process.until_ready(START_DEADLINE, "cornjacket to be ready", ready).await?;
         Ok(process)
@@ -73,7 +81,7 @@ impl Cornjacket {
 
     /// Starts it where it must refuse: what it said.
     pub async fn refuse(&self) -> anyhow::Result<String> {
-        let mut process = self.program.clone().spawn()?;
+        let mut process = self.program.clone().args(&self.arguments).spawn()?;
         let status = process.wait(START_DEADLINE).await?;
         anyhow::ensure!(!status.success(), "it should have refused to start");
         Ok(process.log())

@@ -11,6 +11,7 @@ mod roles;
 mod rpc_trace;
 mod server;
 mod shutdown;
+mod simulate;
 mod stages;
 mod telemetry;
 mod watchdog;
@@ -54,6 +55,8 @@ enum Command {
     Series(commands::series::Series),
     /// Show the state of a subject.
     State(commands::state::State),
+    /// Send what devices, users and services might send.
+    Simulate(commands::simulate::Simulate),
     /// Measure.
     Bench(commands::bench::Bench),
     /// Bring the store's schema up to date.
@@ -106,6 +109,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Projections(projections) => projections.run(&settings),
         Command::Series(series) => series.run(&settings),
         Command::State(state) => state.run(&settings),
+        Command::Simulate(simulate) => simulate.run(&settings),
         Command::Bench(bench) => bench.run(&settings),
         Command::Migrate => commands::migrate::run(&settings),
         Command::Config => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,11 +37,9 @@ impl Shutdown {
 
     /// Waits for a signal or a failure, then for the tasks, but no longer than `drain` or until a second signal.
     pub async fn run(self, drain: Duration) -> anyhow::Result<()> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut signals = Signals::new()?;
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = signals.next() => {}
             () = self.stop.cancelled() => {}
         }
         tracing::info!(?drain, "stopping: finishing what is under way");
@@ -52,13 +50,34 @@ impl Shutdown {
             () = tokio::time::sleep(drain) => {
                 tracing::warn!(left = self.tasks.len(), "not everything finished in time; cutting");
             }
-            _ = interrupt.recv() => tracing::warn!("second signal; cutting"),
-            _ = terminate.recv() => tracing::warn!("second signal; cutting"),
+            () = signals.next() => tracing::warn!("second signal; cutting"),
         }
         anyhow::ensure!(
             !self.failed.load(Ordering::SeqCst),
             "a part of this process failed; the log says why"
         );
         Ok(())
+    }
+}
+
+/// The signals to stop.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on signals do not end the process.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Returns at the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

@@ -32,10 +32,7 @@ impl Server {
         configure: impl FnOnce(Endpoint) -> Endpoint,
     ) -> anyhow::Result<Channel> {
         let address = self.server.clone().unwrap_or_else(|| settings.query.listen.to_string());
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .with_context(|| format!("--server {address}"))?
-            .connect_timeout(CONNECT_DEADLINE);
-        configure(endpoint).connect().await.with_context(|| format!("nothing answers at {address}"))
+        connect(&address, configure).await
     }
 
     /// The admin service.
@@ -57,6 +54,14 @@ impl Server {
     pub async fn query(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Channel>> {
         Ok(QueryServiceClient::new(self.connect(settings).await?))
     }
+}
+
+/// A connection to a listener of a running one.
+pub async fn connect(address: &str, configure: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .with_context(|| format!("--server {address}"))?
+        .connect_timeout(CONNECT_DEADLINE);
+    configure(endpoint).connect().await.with_context(|| format!("nothing answers at {address}"))
 }
 
 /// What a failed call says: its code and its message.

@@ -1,7 +1,7 @@
 //! The verbs of the binary, a file for each.
 
 pub mod bench;
-mod client;
+pub mod client;
 pub mod consumers;
 pub mod dead_letters;
 pub mod dev;
@@ -10,5 +10,6 @@ pub mod migrate;
 pub mod projections;
 pub mod series;
 pub mod serve;
+pub mod simulate;
 pub mod state;
 mod table;
