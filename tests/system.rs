@@ -7,6 +7,7 @@ mod system {
     pub mod load;
     pub mod tools;
 
+    mod bus_tail;
     mod crash;
     mod doors;
     mod durability;

@@ -55,6 +55,8 @@ enum Command {
     Series(commands::series::Series),
     /// Show the state of a subject.
     State(commands::state::State),
+    /// Show what is on the bus.
+    Bus(commands::bus::Bus),
     /// Send what devices, users and services might send.
     Simulate(commands::simulate::Simulate),
     /// Measure.
@@ -109,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Projections(projections) => projections.run(&settings),
         Command::Series(series) => series.run(&settings),
         Command::State(state) => state.run(&settings),
+        Command::Bus(bus) => bus.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
         Command::Bench(bench) => bench.run(&settings),
         Command::Migrate => commands::migrate::run(&settings),

@@ -2,6 +2,7 @@
 
 mod marks;
 mod publisher;
+mod reader;
 mod subscription;
 mod topics;
 
@@ -12,6 +13,7 @@ use cornjacket_domain::{Partitions, Topic};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+pub use self::reader::{KafkaReader, Look, Looked, ReadFrom};
 use crate::{Bus, BusError, Format, Published, Publisher, Subscription};
 
 /// How long any question to Kafka may take before it is an outage.
@@ -53,22 +55,30 @@ impl KafkaBus {
     }
 
     fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.options.servers)
-            .set("client.id", "cornjacket")
-            // After an outage we are back soon: librdkafka would wait for up to ten seconds.
-            .set("reconnect.backoff.max.ms", "1000")
-            // A topic that is gone is an outage sooner than in half a minute: then it is made anew.
-            .set("topic.metadata.propagation.max.ms", "3000")
-            .set("socket.nagle.disable", "true")
-            .set("allow.auto.create.topics", "false");
-        config
+        client(&self.options.servers)
     }
 
     fn topic_name(&self, topic: Topic) -> String {
-        format!("{}{}", self.options.prefix, topic.name())
+        topic_name(&self.options.prefix, topic)
     }
+}
+
+fn client(servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", servers)
+        .set("client.id", "cornjacket")
+        // After an outage we are back soon: librdkafka would wait for up to ten seconds.
+        .set("reconnect.backoff.max.ms", "1000")
+        // A topic that is gone is an outage sooner than in half a minute: then it is made anew.
+        .set("topic.metadata.propagation.max.ms", "3000")
+        .set("socket.nagle.disable", "true")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
+fn topic_name(prefix: &str, topic: Topic) -> String {
+    format!("{prefix}{}", topic.name())
 }
 
 #[async_trait]

@@ -254,7 +254,7 @@ fn hand_on(consumer: &BaseConsumer<Context>, first: &BorrowedMessage<'_>) -> Res
     trouble.map_or(Ok(()), Err)
 }
 
-fn record(at: TopicPartition, message: &BorrowedMessage<'_>) -> Result<Record, BusError> {
+pub(super) fn record(at: TopicPartition, message: &BorrowedMessage<'_>) -> Result<Record, BusError> {
     let offset = u64::try_from(message.offset())
         .map_err(|_| BusError::Outage(format!("{at}: offset {} is none", message.offset())))?;
     let mut envelope = Envelope::default();

@@ -217,6 +217,55 @@ async fn every_record_names_the_position_before_it_in_its_partition() -> anyhow:
     Ok(())
 }
 
+/// The positions of the next records that a reader finds.
+async fn positions(
+    reader: &mut KafkaReader,
+    count: usize,
+) -> anyhow::Result<std::collections::BTreeSet<u64>> {
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < count {
+        let looked = timeout(DEADLINE, reader.next()).await??.expect("who follows sees no end");
+        seen.insert(looked.record.decode()?.event.position);
+    }
+    Ok(seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_follows_waits_for_kafka_and_another_finds_the_end() -> anyhow::Result<()> {
+    let mut kafka = Kafka::start().await?;
+    let bus = KafkaBus::new(options(kafka.bootstrap()));
+    bus.prepare().await?;
+    let mut old = publisher(&bus).await?;
+    old.publish(&events(1, 10)).await?;
+    old.commit().await?;
+    let look = Look {
+        servers: kafka.bootstrap(),
+        prefix: bus.options.prefix.clone(),
+        topic: Topic::SensorEvents,
+        begin: ReadFrom::Beginning,
+        follow: true,
+    };
+    let mut reader = KafkaReader::new(look.clone()).await?;
+    assert_eq!(positions(&mut reader, 10).await?, (1..=10).collect());
+    kafka.kill().await?;
+    drop(old);
+    kafka.restart_on_same_port().await?;
+    let mut new = publisher(&bus).await?;
+    new.publish(&events(11, 20)).await?;
+    new.commit().await?;
+    assert_eq!(positions(&mut reader, 10).await?, (11..=20).collect());
+
+    let mut once = KafkaReader::new(Look { follow: false, ..look.clone() }).await?;
+    assert_eq!(positions(&mut once, 20).await?, (1..=20).collect());
+    assert_eq!(timeout(DEADLINE, once.next()).await??, None);
+    let nowhere = KafkaReader::new(Look { prefix: "nobodys-".into(), ..look }).await.err();
+    assert!(
+        matches!(&nowhere, Some(BusError::Refused(text)) if text.contains("nobodys-sensor-events")),
+        "{nowhere:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_with_another_number_of_partitions_are_refused() -> anyhow::Result<()> {
     let bus = bus().await?;

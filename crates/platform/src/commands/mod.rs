@@ -1,6 +1,7 @@
 //! The verbs of the binary, a file for each.
 
 pub mod bench;
+pub mod bus;
 pub mod client;
 pub mod consumers;
 pub mod dead_letters;
