@@ -3,6 +3,7 @@
 mod system {
     pub mod cornjacket;
     pub mod events;
+    pub mod expected;
     pub mod full_stack;
     pub mod load;
     pub mod tools;
@@ -11,6 +12,7 @@ mod system {
     mod crash;
     mod doors;
     mod durability;
+    mod fold;
     mod forgotten;
     mod outages;
     mod poison;

@@ -148,7 +148,8 @@ impl FullStack {
     }
 }
 
-async fn open(url: &str) -> anyhow::Result<Store> {
+/// The store as a process opens it.
+pub async fn open(url: &str) -> anyhow::Result<Store> {
     let partitions = if url.starts_with("sqlite") { 1 } else { PARTITIONS };
     let partitions = Partitions::new(partitions).context("above zero")?;
     Ok(Store::open(&Options::new(url.to_owned(), partitions), Arc::new(SystemClock)).await?)

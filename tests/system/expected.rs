@@ -1,0 +1,139 @@
+//! What a log comes to, by the test's own reckoning, and whether that is what is stored.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_domain::stored::effective_time;
+use cornjacket_domain::{Partitions, RollupStep, Sample, SeriesKey, StoredEvent, Summary, Timestamp, Topic};
+use cornjacket_proto::events::Event;
+use cornjacket_proto::events::event::Payload;
+use cornjacket_query::projections::{self, Happening, Parameters};
+use cornjacket_store::{SeriesFilter, Store, TimeRange};
+use cornjacket_testkit::wait;
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The consumers that are not projections.
+const INFERENCE: (&str, Topic) = ("inference", Topic::SensorEvents);
+const ALWAYS: TimeRange =
+    TimeRange { start: Timestamp::from_micros(0), end: Timestamp::from_micros(4_000_000_000_000_000) };
+
+#[derive(Debug, Default)]
+struct Series {
+    samples: Vec<Sample>,
+    rollups: BTreeMap<(RollupStep, Timestamp), Summary>,
+}
+
+/// Every state and every series of a log.
+#[derive(Debug, Default)]
+pub struct Expected {
+    states: BTreeMap<(&'static str, String), Value>,
+    series: BTreeMap<SeriesKey, Series>,
+}
+
+impl Expected {
+    /// Of those events that `counts`, all but poison.
+    pub fn of(log: &[StoredEvent], counts: impl Fn(&Event) -> bool) -> anyhow::Result<Self> {
+        let mut expected = Self::default();
+        let mut events = Vec::with_capacity(log.len());
+        for stored in log {
+            let event = stored.decode()?;
+            if counts(&event) {
+                let time = effective_time(&event, stored.ingest_time);
+                expected.add_samples(&event, time);
+                events.push((event, time));
+            }
+        }
+        for projection in projections::ALL {
+            let mut by_subject: BTreeMap<&str, Vec<Happening<'_>>> = BTreeMap::new();
+            for (event, time) in events.iter().filter(|(event, _)| projection.reads(&event.r#type)) {
+                by_subject.entry(&event.subject).or_default().push(Happening { event, time: *time });
+            }
+            for (subject, happenings) in by_subject {
+                if let Some(state) = projection.fold(None, &happenings, &Parameters::default())? {
+                    let key = (projection.id.name, subject.to_owned());
+                    expected.states.insert(key, serde_json::from_str(&state)?);
+                }
+            }
+        }
+        Ok(expected)
+    }
+
+    fn add_samples(&mut self, event: &Event, time: Timestamp) {
+        let Some(Payload::SensorReading(reading)) = &event.payload else { return };
+        for measurement in &reading.measurements {
+            let key = SeriesKey { subject: event.subject.clone(), metric: measurement.metric.clone() };
+            let sample = Sample { time, position: event.position, value: measurement.value };
+            let series = self.series.entry(key).or_default();
+            series.samples.push(sample);
+            for step in RollupStep::ALL {
+                let bucket = (step, step.bucket_of(time));
+                let known = series.rollups.get(&bucket);
+                let summary = known.map_or_else(|| Summary::of(sample), |known| known.with(sample));
+                series.rollups.insert(bucket, summary);
+            }
+        }
+    }
+
+    /// All of it is stored, to the last bit, and no other series.
+    pub async fn check(mut self, store: &Store) -> anyhow::Result<()> {
+        let mut snapshot = store.snapshots.begin(PATIENCE).await?;
+        for ((name, subject), expected) in &self.states {
+            let id = projections::by_name(name).context("registered")?.id;
+            let state = snapshot.state(id, subject).await?;
+            let state = state.with_context(|| format!("{name} of {subject} is missing"))?;
+            assert_eq!(&serde_json::from_str::<Value>(&state.json)?, expected, "{name} of {subject}");
+        }
+        let (mut samples, mut rollups) = (0, 0);
+        for (key, expected) in &mut self.series {
+            let (id, _) = snapshot.find_series(key).await?.with_context(|| format!("{key:?}"))?;
+            expected.samples.sort_by_key(|sample| (sample.time, sample.position));
+            let stored = snapshot.samples(id, ALWAYS, None, u32::MAX).await?;
+            assert_eq!(stored, expected.samples, "{key:?}");
+            samples += stored.len();
+            for step in RollupStep::ALL {
+                let stored = snapshot.rollups(id, step, ALWAYS).await?;
+                let of_step = expected.rollups.iter().filter(|((of, _), _)| *of == step);
+                let expected: Vec<_> = of_step.map(|((_, bucket), summary)| (*bucket, *summary)).collect();
+                assert_eq!(stored, expected, "{step:?} of {key:?}");
+                rollups += stored.len();
+            }
+        }
+        let since = Timestamp::from_micros(0);
+        let all = SeriesFilter { subject: None, since, after: None, limit: u32::MAX };
+        assert_eq!(snapshot.list_series(&all).await?.len(), self.series.len(), "no other series");
+        println!("{} states, {samples} samples and {rollups} roll-ups are the fold", self.states.len());
+        Ok(())
+    }
+}
+
+/// Waits until every consumer has read all that the log has for it.
+pub async fn until_read(store: &Store, log: &[StoredEvent], deadline: Duration) -> anyhow::Result<()> {
+    let partitions: Partitions = store.partitions;
+    let mut last: BTreeMap<(Topic, u16), u64> = BTreeMap::new();
+    for stored in log {
+        let place = (Topic::of_type(&stored.event_type), partitions.of_subject(&stored.subject));
+        last.insert(place, stored.position);
+    }
+    let mut readers = vec![INFERENCE];
+    for projection in projections::ALL {
+        readers.extend(projection.topics().into_iter().map(|topic| (projection.id.name, topic)));
+    }
+    wait::until(deadline, "every consumer has read the log", async || {
+        let Ok(consumers) = store.consumers.list().await else { return false };
+        let has_read = |consumer: &str, topic: Topic, partition: u16, position: u64| {
+            consumers.iter().any(|status| {
+                let at = &status.at;
+                (at.consumer.as_str(), at.topic, at.partition) == (consumer, topic.name(), partition)
+                    && status.progress.last_position >= position
+            })
+        };
+        readers.iter().all(|(consumer, topic)| {
+            let here = last.iter().filter(|((of, _), _)| of == topic);
+            here.into_iter()
+                .all(|((_, partition), position)| has_read(consumer, *topic, *partition, *position))
+        })
+    })
+    .await
+}
