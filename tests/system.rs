@@ -15,6 +15,7 @@ mod system {
     mod fold;
     mod forgotten;
     mod outages;
+    mod own_writes;
     mod poison;
     mod rebuild;
     mod refusals;

@@ -72,7 +72,7 @@ async fn sqlite(report: &mut Report) -> anyhow::Result<()> {
     report.add("sqlite.append_per_s", "events/s", append);
     let measured = doors("sqlite", &url("ingest.db"), report).await?;
     report.add("ingest.embedded_per_s", "events/s", measured.batch_per_s);
-    let idle = Server::start(&url("idle.db"), "ingest,relay,projector,query").await?;
+    let idle = Server::start(&url("idle.db"), "ingest,relay,projector,inference,query", &[]).await?;
     tokio::time::sleep(SETTLE).await;
     report.add("startup_ms", "ms", idle.startup.as_secs_f64() * 1e3);
     report.add("memory.idle_mb", "MiB", idle.memory_mib()?);
@@ -86,7 +86,7 @@ struct Doors {
 
 /// Every way in, one after the other, on a server of its own.
 async fn doors(store: &str, url: &str, report: &mut Report) -> anyhow::Result<Doors> {
-    let server = Server::start(url, "ingest").await?;
+    let server = Server::start(url, "ingest", &[]).await?;
     // Connections, caches and today's partitions are not what is measured.
     load::batches(&server, workload::batches(2, BATCH), 1).await?;
     let batches = load::batches(&server, workload::batches(BATCHES, BATCH), BATCH_CALLERS).await?;

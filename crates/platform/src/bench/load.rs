@@ -47,6 +47,28 @@ impl Measured {
     }
 }
 
+/// Latencies as they come in.
+#[derive(Debug)]
+pub struct Latencies(Histogram<u64>);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self(histogram())
+    }
+}
+
+impl Latencies {
+    /// Takes them in.
+    pub fn extend(&mut self, took: impl IntoIterator<Item = Duration>) {
+        took.into_iter().for_each(|took| record(&mut self.0, took));
+    }
+
+    /// All of them.
+    pub fn into_histogram(self) -> Histogram<u64> {
+        self.0
+    }
+}
+
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, SLOWEST, 3).expect("valid bounds")
 }
@@ -144,6 +166,35 @@ pub async fn single(server: &Server, callers: usize, time: Duration) -> anyhow::
     }
     let measured = finish(tasks, 0, started).await?;
     Ok(Measured { events: acknowledged.load(Ordering::Relaxed), ..measured })
+}
+
+/// A call again and again by `callers` at once for `time`, each call with a number of its own.
+pub async fn repeat<C>(
+    callers: usize,
+    time: Duration,
+    call: impl Fn(usize) -> C + Clone + Send + 'static,
+) -> anyhow::Result<Measured>
+where
+    C: Future<Output = anyhow::Result<()>> + Send,
+{
+    let (started, done) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        let (call, done) = (call.clone(), done.clone());
+        tasks.spawn(async move {
+            let (mut latencies, mut number) = (histogram(), caller);
+            while started.elapsed() < time {
+                let asked = Instant::now();
+                call(number).await?;
+                record(&mut latencies, asked.elapsed());
+                done.fetch_add(1, Ordering::Relaxed);
+                number += callers;
+            }
+            Ok(latencies)
+        });
+    }
+    let measured = finish(tasks, 0, started).await?;
+    Ok(Measured { events: done.load(Ordering::Relaxed), ..measured })
 }
 
 async fn finish(

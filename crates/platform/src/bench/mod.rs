@@ -4,8 +4,12 @@
 //! client's cost is paid as any client pays it: on the same machine, and counted.
 
 mod baseline;
+pub mod catch_up;
+mod cpu;
+pub mod e2e;
 pub mod ingest;
 mod load;
+pub mod queries;
 mod report;
 mod scratch;
 mod server;

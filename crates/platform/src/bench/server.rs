@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
+use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{Instant, timeout};
@@ -18,13 +19,14 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     ingest: String,
+    query: String,
     /// From the start of the process until it listened everywhere.
     pub startup: Duration,
 }
 
 impl Server {
-    /// Starts the roles on the store, each on a free port.
-    pub async fn start(store_url: &str, roles: &str) -> anyhow::Result<Self> {
+    /// Starts the roles on the store, each on a free port, with more settings: `("BUS__URL", "embedded:")`.
+    pub async fn start(store_url: &str, roles: &str, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let started = Instant::now();
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--roles", roles]);
@@ -32,12 +34,15 @@ impl Server {
         for door in ["INGEST", "QUERY", "OPS"] {
             command.env(format!("CORNJACKET__{door}__LISTEN"), "127.0.0.1:0");
         }
+        for (name, value) in settings {
+            command.env(format!("CORNJACKET__{name}"), value);
+        }
         command.env("CORNJACKET__LOG__FORMAT", "json").env("CORNJACKET__LOG__LEVEL", "info");
         command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("starting the server under load")?;
         let mut log = BufReader::new(child.stderr.take().context("its log is piped")?);
-        let ingest =
-            timeout(START_DEADLINE, address(&mut log)).await.context("the server does not start")??;
+        let (ingest, query) =
+            timeout(START_DEADLINE, addresses(&mut log)).await.context("the server does not start")??;
         let startup = started.elapsed();
         // Read on, or the server would wait for room in the pipe.
         tokio::spawn(async move {
@@ -46,7 +51,7 @@ impl Server {
                 eprintln!("{line}");
             }
         });
-        Ok(Self { child, ingest, startup })
+        Ok(Self { child, ingest, query, startup })
     }
 
     /// A client with a connection of its own.
@@ -55,9 +60,20 @@ impl Server {
         Ok(IngestServiceClient::new(endpoint.connect().await?).max_decoding_message_size(usize::MAX))
     }
 
+    /// A client of its queries, with a connection of its own.
+    pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.query))?.tcp_nodelay(true);
+        Ok(QueryServiceClient::new(endpoint.connect().await?).max_decoding_message_size(usize::MAX))
+    }
+
+    /// Its process.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server has ended")
+    }
+
     /// Resident memory in MiB.
     pub fn memory_mib(&self) -> anyhow::Result<f64> {
-        let id = self.child.id().context("the server has ended")?;
+        let id = self.id()?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         Ok(line.context("no VmRSS")?.trim().parse::<f64>()? / 1024.0)
@@ -65,7 +81,7 @@ impl Server {
 
     /// Stops it in order.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let id = self.child.id().context("the server has ended")?;
+        let id = self.id()?;
         Command::new("kill").arg(id.to_string()).status().await?;
         timeout(STOP_DEADLINE, self.child.wait()).await.context("the server does not stop")??;
         Ok(())
@@ -73,15 +89,16 @@ impl Server {
 }
 
 /// Reads the log until it says that every door is open: that of `ops` is the last.
-async fn address(log: &mut BufReader<ChildStderr>) -> anyhow::Result<String> {
-    let (mut line, mut ingest) = (String::new(), String::new());
+async fn addresses(log: &mut BufReader<ChildStderr>) -> anyhow::Result<(String, String)> {
+    let (mut line, mut ingest, mut query) = (String::new(), String::new(), String::new());
     while log.read_line(&mut line).await? > 0 {
         let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         if entry["message"] == "listening" {
             let address = entry["address"].as_str().unwrap_or_default();
             match entry["role"].as_str() {
                 Some("ingest") => address.clone_into(&mut ingest),
-                Some("ops") => return Ok(ingest),
+                Some("query") => address.clone_into(&mut query),
+                Some("ops") => return Ok((ingest, query)),
                 _ => {}
             }
         } else {

@@ -18,6 +18,13 @@ enum What {
     /// Durable ingest, in batches, streams and single events, on SQLite and on the PostgreSQL that store.url names
     /// (where databases are made for it, and dropped); beside it COPY and pgbench on that PostgreSQL.
     Ingest(Options),
+    /// How fast consumers read what is stored already, on the PostgreSQL that store.url names.
+    CatchUp(Options),
+    /// From a receipt to the answer of a query with its token, and the rate at which nothing falls behind, on the PostgreSQL and
+    /// Kafka that store.url and bus.url name.
+    E2e(Options),
+    /// How fast questions are answered with a million and with ten million events stored, on the PostgreSQL that store.url names.
+    Queries(Options),
 }
 
 impl Bench {
@@ -26,6 +33,9 @@ impl Bench {
         telemetry::block_on(&settings.log, async {
             match self.what {
                 What::Ingest(options) => bench::ingest::run(settings, &options).await,
+                What::E2e(options) => bench::e2e::run(settings, &options).await,
+                What::Queries(options) => bench::queries::run(settings, &options).await,
+                What::CatchUp(options) => bench::catch_up::run(settings, &options).await,
             }
         })
     }
