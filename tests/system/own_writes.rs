@@ -65,7 +65,7 @@ async fn pairs(
         let receipt = ingest.append(AppendRequest { event: Some(event) }).await?.into_inner().receipt;
         let receipt = receipt.unwrap_or_default();
         let consistency_token = receipt.consistency_token;
-        let answer = if number % 2 == 0 {
+        let answer = if number.is_multiple_of(2) {
             let projection = "device_state".into();
             let mut request =
                 Request::new(GetProjectionRequest { projection, subject: device, consistency_token });
