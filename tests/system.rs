@@ -19,6 +19,7 @@ mod system {
     mod poison;
     mod rebuild;
     mod refusals;
+    mod replay;
     mod series;
     mod simulate;
     mod streams;

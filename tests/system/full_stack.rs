@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
-use cornjacket_bus::{Begin, Bus, Delivered, Delivery, Format};
+use cornjacket_bus::{Begin, Bus, Delivered, Delivery, Format, Record};
 use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
 use cornjacket_query::projections::{self, Happening, Parameters};
@@ -85,8 +85,20 @@ impl FullStack {
         Ok(())
     }
 
-    /// Reads the topics from their beginning until `count` different positions were seen.
+    /// Reads the topics from their beginning until `count` different positions were seen; without replays.
     async fn read_topics(&self, count: usize) -> anyhow::Result<Vec<Delivered>> {
+        let mut seen = BTreeSet::new();
+        let records = self.read_records(|record| {
+            seen.extend(record.envelope.position.filter(|_| record.envelope.replay.is_none()));
+            seen.len() >= count
+        });
+        let records = records.await?;
+        let relayed = records.iter().filter(|record| record.envelope.replay.is_none());
+        relayed.map(|record| Ok(record.decode()?)).collect()
+    }
+
+    /// Reads the topics from their beginning, as somebody else may, until one of the records was `enough`.
+    pub async fn read_records(&self, mut enough: impl FnMut(&Record) -> bool) -> anyhow::Result<Vec<Record>> {
         let bus = KafkaBus::new(KafkaOptions {
             servers: self.servers.clone(),
             prefix: self.prefix.clone(),
@@ -100,19 +112,17 @@ impl FullStack {
         });
         let mut subscription = bus.subscribe(&unique_name("reader"), &Topic::ALL).await?;
         let deadline = Instant::now() + SETTLE;
-        let (mut read, mut seen) = (Vec::new(), BTreeSet::new());
-        while seen.len() < count {
+        let (mut read, mut done) = (Vec::new(), false);
+        while !done {
             let delivery = timeout_at(deadline, subscription.next()).await;
-            let delivery = delivery.with_context(|| format!("{} of {count} published", seen.len()))?;
-            match delivery? {
+            match delivery.with_context(|| format!("{} records and not enough", read.len()))?? {
                 Delivery::Assigned(assignment) => {
                     drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
                 }
                 Delivery::Records(_, records) => {
                     for record in records {
-                        let delivered = record.decode()?;
-                        seen.insert(delivered.event.position);
-                        read.push(delivered);
+                        done |= enough(&record);
+                        read.push(record);
                     }
                 }
             }

@@ -2,7 +2,8 @@
 //!
 //! A record's key is the subject and its value the event. Its headers are those of the CloudEvents Kafka binding in
 //! binary mode, the trace, and four of ours: position, ingest time and epoch, which the value leaves out so that log and
-//! bus carry the same bytes, and the position before which nothing is missing.
+//! bus carry the same bytes, and the position before which nothing is missing. A record of a replay says nothing of what
+//! is missing, and which replay it is of instead.
 
 use bytes::Bytes;
 use cornjacket_domain::{StoredEvent, Timestamp};
@@ -21,7 +22,7 @@ pub const PREVIOUS: &str = "cornjacket-previous";
 pub const INGEST_TIME: &str = "cornjacket-ingest-time";
 /// The epoch of the log, decimal.
 pub const EPOCH: &str = "cornjacket-epoch";
-/// Marks a record of a replay, which is not for our own consumers.
+/// Marks a record of a replay, which is not for our own consumers: the replay's id.
 pub const REPLAY: &str = "cornjacket-replay";
 /// The media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
@@ -47,6 +48,21 @@ impl Format {
             Self::Json => JSON,
         }
     }
+}
+
+/// Why an event is put on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending<'a> {
+    /// It was stored.
+    Relayed {
+        /// What [`PREVIOUS`] says.
+        previous: u64,
+    },
+    /// An operator wants it there once more. Events are left out of a replay: it cannot say what came before.
+    Replayed {
+        /// What [`REPLAY`] says.
+        id: &'a str,
+    },
 }
 
 /// A record on its way out.
@@ -88,8 +104,8 @@ pub struct Envelope {
     pub epoch: Option<u32>,
     /// How the value is to be read; protobuf when not said.
     pub format: Format,
-    /// Whether it is a record of a replay.
-    pub replay: bool,
+    /// The replay that it is a record of, if any.
+    pub replay: Option<String>,
 }
 
 /// An event as a consumer gets it.
@@ -119,10 +135,10 @@ pub enum Undecodable {
     },
 }
 
-/// Writes the record of an event; `previous` is what [`PREVIOUS`] says.
+/// Writes the record of an event.
 pub fn encode(
     stored: &StoredEvent,
-    previous: u64,
+    sending: Sending<'_>,
     epoch: u32,
     format: Format,
 ) -> Result<Outgoing, Undecodable> {
@@ -144,7 +160,7 @@ pub fn encode(
         ("ce_type", event.r#type),
         ("ce_subject", event.subject),
         (POSITION, stored.position.to_string()),
-        (PREVIOUS, previous.to_string()),
+        sending.header(),
         (INGEST_TIME, stored.ingest_time.as_micros().to_string()),
         (EPOCH, epoch.to_string()),
     ];
@@ -154,6 +170,15 @@ pub fn encode(
         headers.extend((!value.is_empty()).then(|| (name, value.clone())));
     }
     Ok(Outgoing { value, headers, trace_context: trace })
+}
+
+impl Sending<'_> {
+    fn header(self) -> (&'static str, String) {
+        match self {
+            Self::Relayed { previous } => (PREVIOUS, previous.to_string()),
+            Self::Replayed { id } => (REPLAY, id.to_owned()),
+        }
+    }
 }
 
 impl Envelope {
@@ -173,7 +198,7 @@ impl Envelope {
             }
             EPOCH => self.epoch = text().and_then(|text| text.parse().ok()),
             CONTENT_TYPE if value.starts_with(JSON.as_bytes()) => self.format = Format::Json,
-            REPLAY => self.replay = true,
+            REPLAY => self.replay = Some(String::from_utf8_lossy(value).into_owned()),
             _ => {}
         }
     }
@@ -219,6 +244,8 @@ mod tests {
 
     use super::*;
 
+    const RELAYED: Sending<'_> = Sending::Relayed { previous: 40 };
+
     fn stored() -> StoredEvent {
         let event = Event {
             id: "e-1".into(),
@@ -254,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_headers_are_those_of_the_cloudevents_binding_and_ours() {
-        let headers = encode(&stored(), 40, 3, Format::Protobuf).expect("our own bytes").headers;
+        let headers = encode(&stored(), RELAYED, 3, Format::Protobuf).expect("our own bytes").headers;
         let expected = [
             ("content-type", "application/protobuf"),
             ("ce_specversion", "1.0"),
@@ -275,7 +302,7 @@ mod tests {
     #[test]
     fn both_formats_lead_back_to_the_stored_event() {
         for format in [Format::Protobuf, Format::Json] {
-            let record = received(&encode(&stored(), 40, 3, format).expect("our own bytes"));
+            let record = received(&encode(&stored(), RELAYED, 3, format).expect("our own bytes"));
             assert_eq!((record.envelope.epoch, record.envelope.previous), (Some(3), Some(40)));
             let delivered = record.decode().expect("our own record");
             assert_eq!(delivered.event, stored().decode().expect("our own bytes"), "{format:?}");
@@ -284,8 +311,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_a_replay_names_it_and_does_not_say_what_came_before() {
+        let again = encode(&stored(), Sending::Replayed { id: "r-1" }, 3, Format::Protobuf);
+        let record = received(&again.expect("our own bytes"));
+        assert_eq!((record.envelope.replay.as_deref(), record.envelope.previous), (Some("r-1"), None));
+        let event = record.decode().expect("our own record").event;
+        assert_eq!(event, stored().decode().expect("our own bytes"));
+    }
+
+    #[test]
     fn what_is_not_an_event_says_why() {
-        let good = received(&encode(&stored(), 40, 3, Format::Protobuf).expect("our own bytes"));
+        let good = received(&encode(&stored(), RELAYED, 3, Format::Protobuf).expect("our own bytes"));
         let garbage = Record { value: Bytes::from_static(b"\xff\xff"), ..good.clone() };
         assert!(matches!(garbage.decode(), Err(Undecodable::Value { format: Format::Protobuf, .. })));
         let mut not_json = good.clone();

@@ -31,6 +31,10 @@ impl Bus for EmbeddedBus {
         Ok(None)
     }
 
+    async fn replayer(&self, _: &str, _: Published) -> Result<Option<Box<dyn Publisher>>, BusError> {
+        Ok(None)
+    }
+
     async fn subscribe(&self, _group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
         let every = |topic: Topic| {
             (0..self.0.partitions.count()).map(move |partition| TopicPartition { topic, partition })

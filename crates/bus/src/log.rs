@@ -57,7 +57,7 @@ impl PartitionedLog {
                 ingest_time: Some(event.ingest_time),
                 epoch: Some(self.epoch),
                 format: Format::Protobuf,
-                replay: false,
+                replay: None,
             },
         }
     }

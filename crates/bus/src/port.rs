@@ -40,6 +40,11 @@ pub trait Bus: Debug + Send + Sync {
         published: Published,
     ) -> Result<Option<Box<dyn Publisher>>, BusError>;
 
+    /// A publisher of the replay `id`, beside all others: its records carry the id, and our consumers pass over them. What
+    /// the relay has `published` tells it that a topic was made anew; then it is refused, so that nothing of a replay hides
+    /// that from the relay. `None` where nobody but us reads the bus.
+    async fn replayer(&self, id: &str, published: Published) -> Result<Option<Box<dyn Publisher>>, BusError>;
+
     /// Takes part in the consumer group `group`; its members share the partitions of the topics.
     async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, BusError>;
 }

@@ -198,7 +198,7 @@ fn record(at: TopicPartition, letter: DeadLetter) -> Record {
             ingest_time: letter.ingest_time,
             epoch: letter.epoch,
             format: if json { Format::Json } else { Format::Protobuf },
-            replay: false,
+            replay: None,
         },
     }
 }

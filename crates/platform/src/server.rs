@@ -140,6 +140,8 @@ impl Process<'_> {
             consumers: self.store.consumers.clone(),
             dead_letters: self.store.dead_letters.clone(),
             rebuilds: self.store.rebuilds.clone(),
+            bus: self.bus.clone(),
+            relay: self.relay(),
             parameters: self.settings.projections.parameters(),
             clock: self.clock.clone(),
             partitions: self.store.partitions,

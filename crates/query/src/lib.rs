@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod fold;
+mod pace;
 mod page;
 pub mod projections;
 pub mod projector;

@@ -89,7 +89,8 @@ impl<'a> Batch<'a> {
     }
 
     fn add(&mut self, record: &'a Record, owned: &Owned, epoch: u32) {
-        let Envelope { position, previous, replay, .. } = record.envelope;
+        let Envelope { position, previous, ref replay, .. } = record.envelope;
+        let replay = replay.is_some();
         let position = position.filter(|_| record.envelope.epoch == Some(epoch));
         let repeat = position.is_some_and(|position| position <= self.to.last_position);
         // Whatever topic this is: what the record says came before it, we have had, or not.

@@ -42,7 +42,7 @@ async fn repeats_and_replays_move_the_offset_and_nothing_else() {
     let mut records = three();
     records.push(Record { offset: 4, ..record(0, 2) });
     let mut replay = record(0, 5);
-    replay.envelope.replay = true;
+    replay.envelope.replay = Some("r-1".into());
     records.push(replay);
     consume(&shared, records, Noting::default(), |table| {
         table.progress.get(&partition(0)).is_some_and(|p| p.next_offset == 6)

@@ -38,6 +38,12 @@ impl Acknowledged {
         known.trouble.take().map_or_else(|| Ok(known.published.clone()), Err)
     }
 
+    /// The first trouble is that which is told.
+    fn trouble(&self, trouble: BusError) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.trouble.get_or_insert(trouble);
+    }
+
     fn note(&self, name: &str, partition: i32, position: u64, offset: i64) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let at = self.by_name.get(name).zip(u16::try_from(partition).ok());
@@ -61,9 +67,9 @@ impl ProducerContext<NoCustomPartitioner> for Acknowledged {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, delivered: &DeliveryResult<'_>, position: usize) {
-        // What was not delivered fails the commit.
-        if let Ok(record) = delivered {
-            self.note(record.topic(), record.partition(), position as u64, record.offset());
+        match delivered {
+            Ok(record) => self.note(record.topic(), record.partition(), position as u64, record.offset()),
+            Err((error, _)) => self.trouble(BusError::Outage(format!("position {position}: {error}"))),
         }
     }
 }

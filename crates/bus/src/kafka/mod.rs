@@ -3,6 +3,8 @@
 mod marks;
 mod publisher;
 mod reader;
+mod replayer;
+mod sender;
 mod subscription;
 mod topics;
 
@@ -93,6 +95,10 @@ impl Bus for KafkaBus {
         published: Published,
     ) -> Result<Option<Box<dyn Publisher>>, BusError> {
         Ok(Some(Box::new(publisher::KafkaPublisher::new(self.clone(), name, published).await?)))
+    }
+
+    async fn replayer(&self, id: &str, published: Published) -> Result<Option<Box<dyn Publisher>>, BusError> {
+        Ok(Some(Box::new(replayer::KafkaReplayer::new(self.clone(), id, published).await?)))
     }
 
     async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {

@@ -15,34 +15,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cornjacket_domain::{StoredEvent, Topic};
+use cornjacket_domain::StoredEvent;
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::Producer;
 use tokio::task::JoinHandle;
-use tracing::Instrument;
 
-use super::marks::{self, Acknowledged};
-use super::{KafkaBus, KafkaOptions, PATIENCE, blocking, failed, fatal};
-use crate::codec::Outgoing;
-use crate::{BusError, Published, Publisher, TopicPartition, codec, trace};
+use super::sender::{RECORD_TIMEOUT_MS, Sender};
+use super::{KafkaBus, PATIENCE, blocking, failed, marks};
+use crate::codec::{Outgoing, Sending};
+use crate::{BusError, Published, Publisher, TopicPartition};
 
-/// Longer than anything here waits: a record that gave up on its own could be overtaken by later ones. Brokers allow up
-/// to fifteen minutes.
-const RECORD_TIMEOUT_MS: &str = "600000";
-/// What may wait to be sent, in KiB.
-const QUEUE_KBYTES: &str = "32768";
-/// How often a full queue is tried again.
-const QUEUE_FULL_WAIT: Duration = Duration::from_millis(2);
-/// How often the queue is looked at until it is empty.
-const FLUSH_WAIT: Duration = Duration::from_millis(1);
 /// How often topics are asked whether they still have what was put there.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) struct KafkaPublisher {
     bus: KafkaBus,
-    producer: Arc<ThreadedProducer<Acknowledged>>,
+    sender: Sender,
     in_transaction: bool,
     /// Where knowledge of what is published begins.
     before: Published,
@@ -60,24 +48,14 @@ struct Check {
 
 impl KafkaPublisher {
     pub(super) async fn new(bus: KafkaBus, name: &str, before: Published) -> Result<Self, BusError> {
-        let by_name = Topic::ALL.map(|topic| (bus.topic_name(topic), topic)).into();
-        let producer: ThreadedProducer<Acknowledged> = bus
-            .client()
-            .set("transactional.id", format!("{}cornjacket-{name}", bus.options.prefix))
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("compression.type", "zstd")
-            .set("transaction.timeout.ms", RECORD_TIMEOUT_MS)
-            .set("message.timeout.ms", RECORD_TIMEOUT_MS)
-            .set("queue.buffering.max.kbytes", QUEUE_KBYTES)
-            .create_with_context(Acknowledged::new(by_name, before.clone()))
-            .map_err(failed)?;
-        let producer = Arc::new(producer);
-        let initialising = producer.clone();
+        let name = format!("{}cornjacket-{name}", bus.options.prefix);
+        let sender = Sender::new(&bus, before.clone(), |config| {
+            config.set("transactional.id", name).set("transaction.timeout.ms", RECORD_TIMEOUT_MS);
+        })?;
+        let initialising = sender.producer.clone();
         blocking(move || initialising.init_transactions(PATIENCE).map_err(failed)).await?;
         let check = Check { reader: Arc::new(marks::reader(&bus)?), last: Instant::now(), under_way: None };
-        let publisher = Self { bus, producer, in_transaction: false, before, sent: BTreeMap::new(), check };
+        let publisher = Self { bus, sender, in_transaction: false, before, sent: BTreeMap::new(), check };
         publisher.ask_topics(publisher.before.clone()).await?;
         Ok(publisher)
     }
@@ -101,65 +79,12 @@ impl KafkaPublisher {
 
     /// The partition of each event, and its record.
     fn encode(&mut self, events: &[StoredEvent]) -> Result<Vec<(TopicPartition, Outgoing)>, BusError> {
-        let KafkaOptions { partitions, epoch, format, .. } = self.bus.options;
         let encode = |event: &StoredEvent| {
-            let topic = Topic::of_type(&event.event_type);
-            let at = TopicPartition { topic, partition: partitions.of_subject(&event.subject) };
+            let at = self.sender.place(event);
             let previous = self.sent.insert(at, event.position).unwrap_or_else(|| self.before.previous(at));
-            let outgoing = codec::encode(event, previous, epoch, format)
-                .map_err(|error| BusError::Refused(format!("position {}: {error}", event.position)))?;
-            Ok((at, outgoing))
+            Ok((at, self.sender.encode(event, Sending::Relayed { previous })?))
         };
         events.iter().map(encode).collect()
-    }
-
-    /// Waits while the queue is full: Kafka is slow, or away.
-    async fn send(
-        &self,
-        event: &StoredEvent,
-        at: TopicPartition,
-        outgoing: &Outgoing,
-    ) -> Result<(), BusError> {
-        let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
-        let topic = self.bus.topic_name(at.topic);
-        let position = usize::try_from(event.position).expect("usize has 64 bits where Kafka runs");
-        let mut record = BaseRecord::with_opaque_to(&topic, position)
-            .partition(i32::from(at.partition))
-            .key(&event.subject)
-            .payload(&outgoing.value[..])
-            .headers(headers);
-        let deadline = Instant::now() + PATIENCE;
-        while let Err((error, refused)) = self.producer.send(record) {
-            let full = error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-            if !full || Instant::now() > deadline {
-                return Err(self.failed(error));
-            }
-            record = refused;
-            tokio::time::sleep(QUEUE_FULL_WAIT).await;
-        }
-        Ok(())
-    }
-
-    /// Once something fatal has happened every call fails, and most do not say of what.
-    fn failed(&self, error: KafkaError) -> BusError {
-        match self.producer.client().fatal_error() {
-            Some((code, text)) => fatal(code, &text),
-            None => failed(error),
-        }
-    }
-
-    /// Returns when Kafka has answered for every record. `commit_transaction` would do that too, in steps of 100 ms.
-    async fn until_acknowledged(&self) -> Result<(), BusError> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.producer.in_flight_count() > 0 {
-            if Instant::now() > deadline {
-                return Err(BusError::Outage(format!("records were not acknowledged within {PATIENCE:?}")));
-            }
-            tokio::time::sleep(FLUSH_WAIT).await;
-        }
-        Ok(())
     }
 }
 
@@ -167,45 +92,25 @@ impl KafkaPublisher {
 impl Publisher for KafkaPublisher {
     async fn publish(&mut self, events: &[StoredEvent]) -> Result<(), BusError> {
         if !self.in_transaction {
-            self.producer.begin_transaction().map_err(|error| self.failed(error))?;
+            let begun = self.sender.producer.begin_transaction();
+            begun.map_err(|error| self.sender.failed(error))?;
             self.in_transaction = true;
         }
-        let span = tracing::error_span!(
-            "publish",
-            otel.name = "send events",
-            otel.kind = "producer",
-            messaging.system = "kafka",
-            messaging.batch.message_count = events.len()
-        );
         let outgoing = self.encode(events)?;
-        trace::join(&span, outgoing.iter().map(|(_, outgoing)| &outgoing.trace_context));
-        let send_all = async {
-            for (event, (at, outgoing)) in events.iter().zip(&outgoing) {
-                self.send(event, *at, outgoing).await?;
-            }
-            Ok(())
-        };
-        send_all.instrument(span).await
+        self.sender.send_all(events, &outgoing).await
     }
 
     async fn commit(&mut self) -> Result<Published, BusError> {
         if self.in_transaction {
-            let producer = self.producer.clone();
-            self.until_acknowledged().await?;
+            let producer = self.sender.producer.clone();
+            self.sender.until_acknowledged().await?;
             // Fails when a record did.
             let committed = blocking(move || Ok(producer.commit_transaction(PATIENCE))).await?;
-            committed.map_err(|error| self.failed(error))?;
+            committed.map_err(|error| self.sender.failed(error))?;
             self.in_transaction = false;
         }
-        let published = self.producer.context().published()?;
+        let published = self.sender.producer.context().published()?;
         self.check(&published).await?;
         Ok(published)
-    }
-}
-
-impl Drop for KafkaPublisher {
-    /// What is still queued must not be sent later: somebody else publishes it by then.
-    fn drop(&mut self) {
-        self.producer.purge(PurgeConfig::default().queue().inflight());
     }
 }

@@ -8,6 +8,7 @@ use rdkafka::client::DefaultClientContext;
 use tokio::time::timeout;
 
 use super::*;
+use crate::codec::Envelope;
 use crate::{Begin, Delivered, Delivery};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -186,6 +187,74 @@ async fn topics_that_were_made_anew_have_lost_what_was_published() -> anyhow::Re
     publisher.publish(&events(1, 1_100)).await?;
     publisher.commit().await?;
     read(&bus, "reader", 1_100).await?;
+    Ok(())
+}
+
+/// What `count` records of the topic's partitions say, in the order of their offsets.
+async fn envelopes(bus: &KafkaBus, count: usize) -> anyhow::Result<BTreeMap<u16, Vec<Envelope>>> {
+    let mut subscription = bus.subscribe("envelopes", &[Topic::SensorEvents]).await?;
+    let (mut read, mut seen) = (BTreeMap::<_, Vec<_>>::new(), 0);
+    while seen < count {
+        match timeout(DEADLINE, subscription.next()).await?? {
+            Delivery::Assigned(assignment) => {
+                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
+            }
+            Delivery::Records(at, records) => {
+                seen += records.len();
+                read.entry(at.partition).or_default().extend(records.into_iter().map(|one| one.envelope));
+            }
+        }
+    }
+    Ok(read)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_on_beside_the_relay_and_leaves_it_as_it_is() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut relay = publisher(&bus).await?;
+    relay.publish(&events(1, 100)).await?;
+    let on_bus = relay.commit().await?;
+    // In the middle of a transaction.
+    relay.publish(&events(101, 200)).await?;
+    for (id, until) in [("r-1", 150), ("r-2", 50)] {
+        let mut replayer = bus.replayer(id, on_bus.clone()).await?.expect("Kafka has others who read");
+        replayer.publish(&events(1, until)).await?;
+        replayer.commit().await?;
+    }
+    relay.publish(&events(201, 300)).await?;
+    let on_bus = relay.commit().await?;
+    assert!(bus.publisher("relay", on_bus).await.is_ok(), "nothing is lost");
+    for (partition, envelopes) in envelopes(&bus, 500).await? {
+        let mut last = BTreeMap::new();
+        for Envelope { position, previous, replay, .. } in envelopes {
+            let before = last.insert(replay.clone(), position).flatten();
+            assert!(before < position, "{partition}, {replay:?}: {position:?} after {before:?}");
+            let says = if replay.is_none() { before.or(Some(0)) } else { None };
+            assert_eq!(previous, says, "{partition}, {replay:?}, {position:?}");
+        }
+        assert_eq!(last.len(), 3, "the relay and two replays");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_does_not_fill_topics_that_were_made_anew() -> anyhow::Result<()> {
+    let bus = bus().await?;
+    let mut relay = publisher(&bus).await?;
+    relay.publish(&events(1, 1_000)).await?;
+    let on_bus = relay.commit().await?;
+    let mut replayer = bus.replayer("r-1", on_bus.clone()).await?.expect("Kafka has others who read");
+    delete_topics(&bus).await?;
+    bus.prepare().await?;
+    // One that is under way learns it from where its first records go, one that begins from where the topics end.
+    replayer.publish(&events(1, 100)).await?;
+    let committed = timeout(DEADLINE, replayer.commit()).await?;
+    assert!(matches!(committed, Err(BusError::Lost(_) | BusError::Outage(_))), "{committed:?}");
+    let refused = bus.replayer("r-2", on_bus.clone()).await.map(drop);
+    assert!(matches!(refused, Err(BusError::Lost(_))), "{refused:?}");
+    // And the relay still notices.
+    let refused = bus.publisher("relay", on_bus).await.map(drop);
+    assert!(matches!(refused, Err(BusError::Lost(_))), "{refused:?}");
     Ok(())
 }
 

@@ -3,10 +3,12 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
+use cornjacket_proto::admin::ReplayEventsRequest;
 use cornjacket_proto::events::Event;
 use cornjacket_proto::query::tail_events_response::Message as Told;
 use cornjacket_proto::query::{GetEventRequest, ListEventsRequest, TailEventsRequest};
 use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message;
 
 use super::client::{Server, told};
@@ -53,6 +55,20 @@ enum Verb {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+    /// Put events on the bus once more, for consumers that are not ours: with a header that says so.
+    Replay {
+        #[command(flatten)]
+        filter: Filter,
+        /// The first position.
+        #[arg(long)]
+        from: u64,
+        /// The last position; without it, the last one that is stored now.
+        #[arg(long, default_value_t = 0)]
+        until: u64,
+        /// At most this many a second; without it, as fast as it goes.
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +98,17 @@ impl Events {
                         ..ListEventsRequest::default()
                     };
                     list(&self.server, settings, request, limit).await
+                }
+                Verb::Replay { filter, from, until, rate } => {
+                    let Filter { subject, event_type: r#type } = filter;
+                    let request = ReplayEventsRequest {
+                        from_position: from,
+                        until_position: until,
+                        subject,
+                        r#type,
+                        events_per_second: rate,
+                    };
+                    replay(&self.server, settings, request).await
                 }
             }
         })
@@ -138,6 +165,28 @@ async fn list(
         }
         request.page_token = page.next_page_token;
     }
+    Ok(())
+}
+
+async fn replay(server: &Server, settings: &Settings, request: ReplayEventsRequest) -> anyhow::Result<()> {
+    let before = request.from_position.saturating_sub(1);
+    let mut admin = server.admin_stream(settings).await?;
+    let response = admin.replay_events(request).await.map_err(|status| told(&status))?;
+    let mut messages = response.into_inner();
+    // Nothing is drawn where there is no terminal.
+    let bar = ProgressBar::new(0)
+        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} positions, {per_sec}, {eta} left")?);
+    let (mut reached, mut done) = (before, None);
+    while let Some(message) = messages.next().await {
+        let message = message.map_err(|status| told(&status).context(format!("replayed up to {reached}")))?;
+        bar.set_length(message.until_position - before);
+        bar.set_position(message.position - before);
+        reached = message.position;
+        done = message.done.then_some(message);
+    }
+    bar.finish_and_clear();
+    let done = done.ok_or_else(|| anyhow::anyhow!("the call ended; replayed up to {reached}"))?;
+    println!("{} events are on the bus again, as replay {}", done.published, done.replay_id);
     Ok(())
 }
 

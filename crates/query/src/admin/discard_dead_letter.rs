@@ -17,7 +17,7 @@ pub(super) async fn discard_dead_letter(
     let known = rpc.dead_letters.get(&id).await.map_err(|error| store_failed(&error))?;
     known.ok_or_else(|| no_such_letter(&id))?;
     let resource = format!("deadLetters/{}", name(&id));
-    rpc.audit(&Action { verb: "discard", resource, reason: &reason }).await?;
+    rpc.audit(&Action { verb: "discard", resource, reason: &reason, ..Action::default() }).await?;
     let found = rpc.dead_letters.discard(&id, &reason).await.map_err(|error| store_failed(&error))?;
     if found { Ok(()) } else { Err(no_such_letter(&id)) }
 }

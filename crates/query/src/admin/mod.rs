@@ -7,20 +7,24 @@ mod list_dead_letters;
 mod pause;
 mod rebuild_projection;
 mod redrive_dead_letters;
+mod replay_events;
 
 use std::sync::Arc;
 
+use cornjacket_bus::Bus;
 use cornjacket_domain::{Clock, Event, Limits, Partitions};
 use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
 use cornjacket_proto::admin::{
     DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
     GetDeadLetterResponse, ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest,
     ListDeadLettersResponse, PauseConsumerRequest, PauseConsumerResponse, RebuildProjectionRequest,
-    RedriveDeadLettersRequest, RedriveDeadLettersResponse, ResumeConsumerRequest, ResumeConsumerResponse,
+    RedriveDeadLettersRequest, RedriveDeadLettersResponse, ReplayEventsRequest, ResumeConsumerRequest,
+    ResumeConsumerResponse,
 };
 use cornjacket_proto::events as proto;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId, Rebuilds};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -40,6 +44,10 @@ pub struct AdminRpc {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Makes projections anew.
     pub rebuilds: Arc<dyn Rebuilds>,
+    /// Where events are replayed to.
+    pub bus: Arc<dyn Bus>,
+    /// What the relay has put there; none where the bus is the log itself.
+    pub relay: Option<RelayCheckpoint>,
     /// How states follow from events.
     pub parameters: Parameters,
     /// Dates what operators did, and tells how old things are.
@@ -49,12 +57,15 @@ pub struct AdminRpc {
 }
 
 /// Something that an operator asked for.
+#[derive(Default)]
 struct Action<'a> {
     verb: &'a str,
     /// What it is done to, such as `consumers/device_state`.
     resource: String,
     /// Why, when a reason was given.
     reason: &'a str,
+    /// What exactly, where verb and resource do not say it.
+    detail: String,
 }
 
 impl AdminRpc {
@@ -63,8 +74,9 @@ impl AdminRpc {
         AdminServiceServer::new(self)
     }
 
-    /// Stores that an operator asked for something, before it is done: what was done is always there to be found.
-    async fn audit(&self, action: &Action<'_>) -> Result<(), Failure> {
+    /// Stores that an operator asked for something, before it is done: what was done is always there to be found. Returns
+    /// the id of the event.
+    async fn audit(&self, action: &Action<'_>) -> Result<String, Failure> {
         let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
         // Who it is comes with authentication.
         let fields = [
@@ -72,6 +84,7 @@ impl AdminRpc {
             ("verb", action.verb),
             ("resource", &action.resource),
             ("reason", action.reason),
+            ("detail", &action.detail),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
         let event = proto::Event {
@@ -83,14 +96,16 @@ impl AdminRpc {
         };
         let event = Event::new(event, self.clock.now(), &Limits::default())
             .map_err(|invalid| invalid.into_failure("resource"))?;
+        let id = event.id().to_owned();
         self.log.append(&[event]).await.map_err(|error| store_failed(&error))?;
         tracing::info!(
             verb = action.verb,
             resource = action.resource,
             reason = action.reason,
+            detail = action.detail,
             "operator's action"
         );
-        Ok(())
+        Ok(id)
     }
 }
 
@@ -140,6 +155,15 @@ impl AdminService for AdminRpc {
         request: Request<RebuildProjectionRequest>,
     ) -> Result<Response<Self::RebuildProjectionStream>, Status> {
         Ok(Response::new(rebuild_projection::rebuild_projection(self, request.into_inner()).await?))
+    }
+
+    type ReplayEventsStream = replay_events::Progresses;
+
+    async fn replay_events(
+        &self,
+        request: Request<ReplayEventsRequest>,
+    ) -> Result<Response<Self::ReplayEventsStream>, Status> {
+        Ok(Response::new(replay_events::replay_events(self, request.into_inner()).await?))
     }
 
     async fn list_consumers(

@@ -12,6 +12,6 @@ pub(super) async fn set_paused(rpc: &AdminRpc, consumer: &str, paused: bool) -> 
         return Err(Failure::new(ErrorKind::NotFound, format!("there is no consumer {consumer:?}")));
     }
     let (verb, resource) = (if paused { "pause" } else { "resume" }, format!("consumers/{consumer}"));
-    rpc.audit(&Action { verb, resource, reason: "" }).await?;
+    rpc.audit(&Action { verb, resource, ..Action::default() }).await?;
     rpc.consumers.set_paused(consumer, paused).await.map_err(|error| store_failed(&error))
 }

@@ -25,7 +25,7 @@ pub(super) async fn rebuild_projection(
     let projection = projections::by_name(&name)
         .ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("there is no projection {name:?}")))?;
     let resource = format!("projections/{name}");
-    rpc.audit(&Action { verb: "rebuild", resource, reason: "" }).await?;
+    rpc.audit(&Action { verb: "rebuild", resource, ..Action::default() }).await?;
     let rebuild = Rebuild {
         projection,
         parameters: rpc.parameters,

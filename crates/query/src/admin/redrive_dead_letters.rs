@@ -21,7 +21,7 @@ pub(super) async fn redrive_dead_letters(
         filter.consumer.as_deref().unwrap_or("*"),
         filter.topic.as_deref().unwrap_or("*")
     );
-    rpc.audit(&Action { verb: "redrive", resource, reason: "" }).await?;
+    rpc.audit(&Action { verb: "redrive", resource, ..Action::default() }).await?;
     let keys = rpc.dead_letters.mark_redrive(&filter).await.map_err(|error| store_failed(&error))?;
     Ok(RedriveDeadLettersResponse { keys })
 }

@@ -79,7 +79,7 @@ pub(super) fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result
     time.map(read).transpose()
 }
 
-pub(super) fn select(subject: String, event_type: String) -> Select {
+pub(crate) fn select(subject: String, event_type: String) -> Select {
     Select { subject: given(subject), event_type: given(event_type) }
 }
 

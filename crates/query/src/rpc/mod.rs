@@ -6,9 +6,10 @@ mod get_event;
 mod get_event_timeline;
 mod get_projection;
 mod json;
-mod list_events;
+pub(crate) mod list_events;
 mod list_projections;
 mod list_series;
+pub(crate) mod oldest;
 mod query_series;
 mod tail_events;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cornjacket_domain::{Caller, StoredEvent};
 use cornjacket_proto::query::tail_events_response::Message;
 use cornjacket_proto::query::{CaughtUp, TailEventsRequest, TailEventsResponse};
-use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{Range, Select, Tail};
+use cornjacket_proto::status::Failure;
+use cornjacket_store::{Select, Tail};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use tonic::{Request, Status};
 
 use super::consistency::require_epoch;
 use super::list_events::{may_read, select};
+use super::oldest::{dropped, require_there};
 use super::{QueryRpc, caller, decode, invalid, store_failed};
 use crate::page::Cursor;
 
@@ -52,7 +53,7 @@ pub(super) async fn tail_events(
         None => from_position.saturating_sub(1),
     };
     if from_position > 0 || !resume_token.is_empty() {
-        require_there(rpc, after.saturating_add(1)).await?;
+        require_there(rpc.log.as_ref(), after.saturating_add(1)).await?;
     }
     let gapless = select == Select::all();
     let tail = Tail::new(rpc.log.clone(), after, select);
@@ -66,20 +67,6 @@ pub(super) async fn tail_events(
         }
     })
     .boxed())
-}
-
-/// A log that dropped what is asked for cannot pretend that it never was.
-async fn require_there(rpc: &QueryRpc, first: u64) -> Result<(), Failure> {
-    let oldest = rpc.log.read(&Range::after(0, 1)).await.map_err(|error| store_failed(&error))?;
-    match oldest.first() {
-        Some(oldest) if oldest.position > first => Err(dropped(oldest.position)),
-        _ => Ok(()),
-    }
-}
-
-fn dropped(oldest: u64) -> Failure {
-    Failure::new(ErrorKind::OutOfRange, format!("the oldest position that is left is {oldest}"))
-        .with_reason("POSITION_DROPPED", [("oldest", oldest.to_string())])
 }
 
 struct Follower {

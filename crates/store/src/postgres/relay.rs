@@ -20,6 +20,7 @@ const GO_BACK: &str = "update event_store.relay set position = $2, published = '
     where generation = $1 and lease_until > '-infinity' and position >= $2";
 const RELEASE: &str = "update event_store.relay set lease_until = '-infinity' where generation = $1";
 const POSITION: &str = "select position from event_store.relay";
+const PUBLISHED: &str = "select published from event_store.relay";
 
 /// The relay's checkpoint, and the lease on moving it.
 #[derive(Clone, Debug)]
@@ -82,6 +83,11 @@ impl RelayCheckpoint {
     pub async fn position(&self) -> Result<u64, StoreError> {
         let position: i64 = sqlx::query_scalar(POSITION).fetch_one(&self.0.writer).await?;
         Ok(position.cast_unsigned())
+    }
+
+    /// What was published where, as it was kept with the position; empty when nothing is known.
+    pub async fn published(&self) -> Result<String, StoreError> {
+        Ok(sqlx::query_scalar(PUBLISHED).fetch_one(&self.0.writer).await?)
     }
 }
 

@@ -69,6 +69,10 @@ impl Bus for ScriptedBus {
     async fn publisher(&self, _: &str, _: Published) -> Result<Option<Box<dyn Publisher>>, BusError> {
         Ok(None)
     }
+    async fn replayer(&self, _: &str, _: Published) -> Result<Option<Box<dyn Publisher>>, BusError> {
+        Ok(None)
+    }
+
     async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
         Ok(Box::new(ScriptedSubscription {
             script: self.records.clone().into(),
