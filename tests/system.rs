@@ -14,6 +14,7 @@ mod system {
     mod durability;
     mod fold;
     mod forgotten;
+    mod formats;
     mod outages;
     mod own_writes;
     mod poison;
