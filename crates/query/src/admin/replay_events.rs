@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{Action, AdminRpc};
 use crate::pace::Pace;
 use crate::rpc::list_events::select;
-use crate::rpc::oldest::require_there;
+use crate::rpc::oldest::{dropped, oldest, require_there};
 use crate::rpc::{invalid, printable, store_failed};
 
 pub(super) type Progresses = BoxStream<'static, Result<ReplayEventsResponse, Status>>;
@@ -80,7 +80,11 @@ async fn positions(
     if until < from {
         return Err(invalid("until_position", "must not be before from_position", "OUT_OF_RANGE"));
     }
-    require_there(log, from).await?;
+    // When none is left, it is the one that is stored next; never 0.
+    let oldest = oldest(log).await?.unwrap_or(head + 1);
+    if from < oldest {
+        return Err(dropped(oldest));
+    }
     Ok(from..=until)
 }
 

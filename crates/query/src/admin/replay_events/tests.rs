@@ -104,6 +104,8 @@ async fn what_the_log_does_not_have_is_refused() -> anyhow::Result<()> {
     let bed = Bed::new().await?;
     let (kind, message) = refusal(bed.positions(1, 0).await);
     assert_eq!((kind, message.as_str()), (ErrorKind::OutOfRange, "the log ends at position 0, before 1"));
+    let (kind, message) = refusal(bed.positions(0, 0).await);
+    assert_eq!((kind, message.as_str()), (ErrorKind::OutOfRange, "the oldest position that is left is 1"));
     bed.store(10).await?;
     assert_eq!(bed.positions(3, 0).await?, 3..=10, "until the head");
     let (kind, message) = refusal(bed.positions(3, 11).await);
@@ -115,6 +117,9 @@ async fn what_the_log_does_not_have_is_refused() -> anyhow::Result<()> {
     let (kind, message) = refusal(bed.positions(10, 0).await);
     assert_eq!((kind, message.as_str()), (ErrorKind::OutOfRange, "the oldest position that is left is 11"));
     assert_eq!(bed.positions(11, 0).await?, 11..=15);
+    bed.next_day(0).await?;
+    let (kind, message) = refusal(bed.positions(15, 0).await);
+    assert_eq!((kind, message.as_str()), (ErrorKind::OutOfRange, "the oldest position that is left is 16"));
     Ok(())
 }
 
