@@ -20,6 +20,8 @@ pub(super) async fn prepare(bus: &KafkaBus) -> Result<(), BusError> {
         .map(|name| {
             NewTopic::new(name, partitions, TopicReplication::Fixed(bus.options.replication_factor))
                 .set("retention.ms", &retention)
+                // By its own clock the broker drops records, and refuses those that seem to be of the future.
+                .set("message.timestamp.type", "LogAppendTime")
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
