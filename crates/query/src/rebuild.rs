@@ -14,7 +14,7 @@ use cornjacket_store::{
 };
 
 use crate::fold::{fold, group};
-use crate::projections::{Declared, Origin, Parameters};
+use crate::projections::{Before, Declared, Origin, Parameters};
 
 /// Events that are read and applied at once.
 const AT_ONCE: u32 = 5_000;
@@ -76,6 +76,15 @@ struct Made {
     live: BTreeMap<Place, LivePartition>,
     /// Subjects of which events were parked, and left out.
     left_out: BTreeSet<String>,
+    /// Subjects whose live state was kept as it was, and the last position that was in it.
+    kept: BTreeMap<String, u64>,
+}
+
+impl Made {
+    /// Whether an event is in a state that was kept.
+    fn has(&self, event: &StoredEvent) -> bool {
+        self.kept.get(&event.subject).is_some_and(|last| event.position <= *last)
+    }
 }
 
 impl Rebuild {
@@ -85,7 +94,8 @@ impl Rebuild {
         let build = self.rebuilds.begin(id).await?;
         let origin = self.origin().await?;
         let after = origin.position.saturating_sub(1);
-        let mut made = Made { build, origin, after, live: BTreeMap::new(), left_out: BTreeSet::new() };
+        let (live, left_out, kept) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        let mut made = Made { build, origin, after, live, left_out, kept };
         for _ in 0..MOST_PASSES {
             let mut tx = self.rebuilds.write().await?;
             let live = by_place(tx.live(id.name).await?);
@@ -159,12 +169,11 @@ impl Rebuild {
     async fn apply(
         &self,
         tx: &mut dyn RebuildTx,
-        made: &Made,
+        made: &mut Made,
         events: &[StoredEvent],
     ) -> Result<(), RebuildError> {
-        let events = delivered(events)?;
-        let by_subject = group(self.projection, &events);
-        let subjects: Vec<&str> = by_subject.keys().copied().collect();
+        let subjects: BTreeSet<&str> = events.iter().map(|event| event.subject.as_str()).collect();
+        let subjects: Vec<&str> = subjects.into_iter().collect();
         if subjects.is_empty() {
             return Ok(());
         }
@@ -174,27 +183,45 @@ impl Rebuild {
             let known: BTreeSet<&str> = known.iter().map(|state| state.subject.as_str()).collect();
             subjects.into_iter().filter(|subject| !known.contains(subject)).collect()
         };
-        known.extend(self.left_from_before(tx, made, &fresh).await?);
-        let states = fold(self.projection, &self.parameters, &known, by_subject);
-        let states = states.map_err(|error| RebuildError::Unfoldable(error.to_string()))?;
+        let before = self.left_from_before(tx, made, &fresh).await?;
+        tx.save_states(id, build, &before).await?;
+        known.extend(before);
+        let states = self.fold(&known, events.iter().filter(|event| !made.has(event)))?;
         Ok(tx.save_states(id, build, &states).await?)
+    }
+
+    fn fold<'a>(
+        &self,
+        known: &[State],
+        events: impl Iterator<Item = &'a StoredEvent>,
+    ) -> Result<Vec<State>, RebuildError> {
+        let events = delivered(events)?;
+        let states = fold(self.projection, &self.parameters, known, group(self.projection, &events));
+        states.map_err(|error| RebuildError::Unfoldable(error.to_string()))
     }
 
     /// What the live states have from events that the log no longer has.
     async fn left_from_before(
         &self,
         tx: &mut dyn RebuildTx,
-        made: &Made,
+        made: &mut Made,
         subjects: &[&str],
     ) -> Result<Vec<State>, RebuildError> {
         if made.origin.position == 1 || subjects.is_empty() {
             return Ok(Vec::new());
         }
         let live = tx.load_states(self.projection.id, Build::Live, subjects).await?;
+        made.kept.retain(|subject, _| !subjects.contains(&subject.as_str()));
         let before = live.into_iter().filter_map(|state| {
             // A fold that cannot read what another one made begins with what the log has.
-            let json = self.projection.before(&state.json, &made.origin).ok().flatten()?;
-            Some(State { json, last_position: made.origin.position - 1, ..state })
+            match self.projection.before(&state.json, &made.origin).unwrap_or(Before::Nothing) {
+                Before::Nothing => None,
+                Before::Part(json) => Some(State { json, last_position: made.origin.position - 1, ..state }),
+                Before::Beginning => {
+                    made.kept.insert(state.subject.clone(), state.last_position);
+                    Some(state)
+                }
+            }
         });
         Ok(before.collect())
     }
@@ -202,7 +229,7 @@ impl Rebuild {
     async fn fold_again(
         &self,
         tx: &mut dyn RebuildTx,
-        made: &Made,
+        made: &mut Made,
         subject: &str,
     ) -> Result<(), RebuildError> {
         let select = Select { subject: Some(subject.to_owned()), event_type: None };
@@ -212,10 +239,8 @@ impl Rebuild {
             let read = self.log.read(&range).await?;
             let Some(last) = read.last() else { break };
             range.after = last.position;
-            let live: Vec<_> = read.into_iter().filter(|event| self.is_live(made, event)).collect();
-            let events = delivered(&live)?;
-            let states = fold(self.projection, &self.parameters, &known, group(self.projection, &events));
-            let states = states.map_err(|error| RebuildError::Unfoldable(error.to_string()))?;
+            let live = read.iter().filter(|event| self.is_live(made, event) && !made.has(event));
+            let states = self.fold(&known, live)?;
             if !states.is_empty() {
                 known = states;
             }
@@ -299,12 +324,12 @@ fn is_parked(live: &LivePartition, event: &StoredEvent) -> bool {
     live.parked.get(event.subject.as_bytes()).is_some_and(|from| event.position >= *from)
 }
 
-fn delivered(events: &[StoredEvent]) -> Result<Vec<Delivered>, RebuildError> {
+fn delivered<'a>(events: impl Iterator<Item = &'a StoredEvent>) -> Result<Vec<Delivered>, RebuildError> {
     let deliver = |stored: &StoredEvent| {
         let event = stored.decode().map_err(|error| {
             RebuildError::Unfoldable(format!("the event at position {}: {error}", stored.position))
         })?;
         Ok(Delivered { offset: 0, ingest_time: stored.ingest_time, event })
     };
-    events.iter().map(deliver).collect()
+    events.map(deliver).collect()
 }

@@ -6,7 +6,7 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_store::ProjectionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
+use super::{Before, Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
 
 const OFFLINE: &str = "system.device_offline";
 
@@ -50,14 +50,16 @@ impl Projection for DeviceState {
     }
 
     /// Every value knows the event that set it.
-    fn before(mut self, log: &Origin) -> Option<Self> {
+    fn before(mut self, log: &Origin) -> Before<Self> {
         self.metrics.retain(|_, metric| metric.mark.position < log.position);
         if self.last_heard.position >= log.position {
             // Whoever measured something was heard then.
-            self.last_heard = self.metrics.values().map(|metric| metric.mark).max()?;
-            self.online = true;
+            let Some(last) = self.metrics.values().map(|metric| metric.mark).max() else {
+                return Before::Nothing;
+            };
+            (self.last_heard, self.online) = (last, true);
         }
-        Some(self)
+        Before::Part(self)
     }
 
     /// A value that was not measured again leaves by its own time.

@@ -43,11 +43,22 @@ pub trait Projection: Default + PartialEq + Serialize + DeserializeOwned {
     /// nothing is left is none.
     fn seen_at(self, moment: &Moment) -> Option<Self>;
 
-    /// What is in the state from before the log's beginning, for a rebuild to begin with: nothing, unless it is known
-    /// of each part when it was set.
-    fn before(self, _log: &Origin) -> Option<Self> {
-        None
+    /// What is in the state from before the log's beginning, for a rebuild to begin with.
+    fn before(self, _log: &Origin) -> Before<Self> {
+        Before::Nothing
     }
+}
+
+/// What a state has that the log no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before<S> {
+    /// Nothing that can be told apart.
+    Nothing,
+    /// This part of it.
+    Part(S),
+    /// Its beginning, without which it cannot be made again: it is kept as it is, with the events that are in it. Only of
+    /// a fold that reads one topic, where what is in a state is all up to its last event.
+    Beginning,
 }
 
 /// Where the log begins.
@@ -155,7 +166,7 @@ pub struct Declared {
     types: &'static [TypePattern],
     fold_json: FoldJson,
     json_at: fn(&str, &Moment) -> serde_json::Result<Option<String>>,
-    json_before: fn(&str, &Origin) -> serde_json::Result<Option<String>>,
+    json_before: fn(&str, &Origin) -> serde_json::Result<Before<String>>,
 }
 
 impl Declared {
@@ -196,7 +207,7 @@ impl Declared {
     }
 
     /// What of a state is from before the log, as JSON.
-    pub fn before(&self, state: &str, log: &Origin) -> serde_json::Result<Option<String>> {
+    pub fn before(&self, state: &str, log: &Origin) -> serde_json::Result<Before<String>> {
         (self.json_before)(state, log)
     }
 
@@ -206,8 +217,12 @@ impl Declared {
     }
 }
 
-fn json_before<P: Projection>(state: &str, log: &Origin) -> serde_json::Result<Option<String>> {
-    serde_json::from_str::<P>(state)?.before(log).map(|state| serde_json::to_string(&state)).transpose()
+fn json_before<P: Projection>(state: &str, log: &Origin) -> serde_json::Result<Before<String>> {
+    Ok(match serde_json::from_str::<P>(state)?.before(log) {
+        Before::Nothing => Before::Nothing,
+        Before::Part(part) => Before::Part(serde_json::to_string(&part)?),
+        Before::Beginning => Before::Beginning,
+    })
 }
 
 fn fold_json<P: Projection>(

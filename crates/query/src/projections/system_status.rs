@@ -6,7 +6,7 @@ use cornjacket_proto::events::system_event::Status;
 use cornjacket_store::ProjectionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
+use super::{Before, Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
 
 /// The status of a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +61,15 @@ impl Projection for SystemStatus {
     }
 
     /// A status that is older than the log was there all along.
-    fn before(self, log: &Origin) -> Option<Self> {
-        let known = self.last_reported.position < log.position;
+    fn before(self, log: &Origin) -> Before<Self> {
         let last_reported = Mark { time: self.since, position: 0 };
-        if known { Some(self) } else { (self.since < log.time).then_some(Self { last_reported, ..self }) }
+        if self.last_reported.position < log.position {
+            Before::Part(self)
+        } else if self.since < log.time {
+            Before::Part(Self { last_reported, ..self })
+        } else {
+            Before::Nothing
+        }
     }
 
     fn seen_at(self, moment: &Moment) -> Option<Self> {

@@ -5,7 +5,7 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_store::ProjectionId;
 use serde::{Deserialize, Serialize};
 
-use super::{Happening, Mark, Moment, Parameters, Projection, TypePattern};
+use super::{Before, Happening, Mark, Moment, Origin, Parameters, Projection, TypePattern};
 
 /// The action that ends a session.
 const LOGOUT: &str = "logout";
@@ -23,6 +23,9 @@ pub struct UserSession {
     open: bool,
     /// The action that came last by its own time.
     last: Mark,
+    /// The position that began it, as far as that is known.
+    #[serde(with = "super::time::position", default)]
+    first: u64,
 }
 
 impl Projection for UserSession {
@@ -34,7 +37,8 @@ impl Projection for UserSession {
         let mark = happening.mark();
         let begins = self.actions == 0 || mark.time > self.last_seen + parameters.session_gap;
         if begins {
-            *self = Self { started: mark.time, last_seen: mark.time, ..Self::default() };
+            let (started, first) = (mark.time, mark.position);
+            *self = Self { started, last_seen: started, first, ..Self::default() };
         } else if mark.time + parameters.session_gap < self.started {
             // It belongs to an earlier session.
             return;
@@ -48,6 +52,11 @@ impl Projection for UserSession {
             self.last_action.clone_from(&action.action);
             self.open = action.action != LOGOUT;
         }
+    }
+
+    /// How many actions a session had before the log, it does not tell.
+    fn before(self, log: &Origin) -> Before<Self> {
+        if self.first < log.position { Before::Beginning } else { Before::Nothing }
     }
 
     /// A session that nobody ended is over after the gap.
@@ -100,6 +109,18 @@ mod tests {
         assert_eq!((one.actions, minute(one.started)), (2, 0));
         let two = fold(&[(0, "login"), (31, "look")]);
         assert_eq!((two.actions, minute(two.started)), (1, 31));
+    }
+
+    #[test]
+    fn a_session_that_the_log_does_not_begin_is_kept() {
+        let log = |position| Origin { position, time: Timestamp::default() };
+        let state = fold(&[(0, "of another session"), (40, "login"), (50, "look")]);
+        assert_eq!(state.clone().before(&log(3)), Before::Beginning);
+        assert_eq!(state.before(&log(2)), Before::Nothing);
+        let mut json = serde_json::to_value(fold(&[(0, "login")])).expect("plain data");
+        json.as_object_mut().expect("an object").remove("first");
+        let older = serde_json::from_value::<UserSession>(json).expect("it had no such field");
+        assert_eq!(older.before(&log(2)), Before::Beginning);
     }
 
     #[test]
