@@ -21,6 +21,7 @@ mod system {
     mod rebuild;
     mod refusals;
     mod replay;
+    mod retention;
     mod series;
     mod simulate;
     mod streams;

@@ -1,6 +1,6 @@
 //! A running `cornjacket`, as a user starts it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Cornjacket {
     program: Program,
     arguments: Vec<String>,
     /// Keeps its log.
-    _folder: Arc<TempDir>,
+    folder: Arc<TempDir>,
     pub ingest: u16,
     pub query: u16,
     pub ops: u16,
@@ -44,7 +44,7 @@ impl Cornjacket {
             program = program.env(format!("CORNJACKET__{name}"), *value);
         }
         let arguments = vec!["serve".to_owned()];
-        Ok(Self { program, arguments, _folder: Arc::new(folder), ingest, query, ops })
+        Ok(Self { program, arguments, folder: Arc::new(folder), ingest, query, ops })
     }
 
     /// Embedded, with its data in `folder`.
@@ -64,6 +64,18 @@ impl Cornjacket {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.program = self.program.env(name, value);
         self
+    }
+
+    /// With a clock that is so many days ahead of everybody's; durations stay what they are.
+    pub async fn days_ahead(self, days: u32) -> anyhow::Result<Self> {
+        let more = self.folder.path().join("cnd_timedwait.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/faketime/cnd_timedwait.c");
+        let compile = Program::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&more).arg(source);
+        compile.output(START_DEADLINE).await?;
+        Ok(self
+            .env("LD_PRELOAD", &format!("{}:{}", more.display(), libfaketime()?.display()))
+            .env("FAKETIME", &format!("+{days}d"))
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
     }
 
     /// Another verb with the same settings.
@@ -98,6 +110,13 @@ impl Cornjacket {
     pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {
         Ok(QueryServiceClient::new(channel(self.query).await?))
     }
+}
+
+/// Debian keeps it in a folder that is named after the machine.
+fn libfaketime() -> anyhow::Result<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib")?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|library| library.exists()).context("tests/setup installs faketime")
 }
 
 /// Asks it to stop, and waits until it has.

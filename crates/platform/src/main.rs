@@ -14,6 +14,7 @@ mod shutdown;
 mod simulate;
 mod stages;
 mod telemetry;
+mod unread;
 mod watchdog;
 mod wiring;
 

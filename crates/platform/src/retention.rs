@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::Clock;
-use cornjacket_store::{Store, StoreError};
+use cornjacket_domain::{Clock, Event, Limits, Timestamp};
+use cornjacket_proto::events as proto;
+use cornjacket_proto::events::event::Payload;
+use cornjacket_store::{Gap, Store, StoreError};
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{BusUrl, Settings};
+use crate::unread::{HaveRead, Reader};
 
 const INTERVAL: Duration = Duration::from_hours(1);
 /// Late samples come mostly on their own day and the next; those that come later still find their way.
@@ -19,6 +24,10 @@ const DAY: Duration = Duration::from_hours(24);
 pub struct Retention {
     store: Store,
     clock: Arc<dyn Clock>,
+    /// Whoever must have read an event before it goes.
+    readers: Vec<Reader>,
+    /// Whether the log must be published as well.
+    relayed: bool,
     keep: Duration,
     keep_dead_letters: Duration,
     keep_series: Duration,
@@ -27,11 +36,13 @@ pub struct Retention {
 
 impl Retention {
     /// The retention that the settings name.
-    pub fn new(store: &Store, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+    pub fn new(store: &Store, clock: Arc<dyn Clock>, settings: &Settings, readers: Vec<Reader>) -> Self {
         let days = |days: u32| Duration::from_hours(24) * days;
         Self {
             store: store.clone(),
             clock,
+            readers,
+            relayed: matches!(settings.bus_url(), Ok(BusUrl::Kafka(_))),
             keep: days(settings.retention.log_days),
             keep_dead_letters: days(settings.retention.dead_letter_days),
             keep_states: days(settings.retention.state_days),
@@ -52,13 +63,7 @@ impl Retention {
 
     async fn apply(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let read_by_all = self.read_by_all().await?;
-        self.store.log.drop_before(now - self.keep, read_by_all).await?;
-        // Who has not read for twice as long loses what it did not read, loudly.
-        let oldest = self.store.log.drop_before(now - 2 * self.keep, u64::MAX).await?;
-        if oldest - 1 > read_by_all {
-            tracing::error!(oldest, read_by_all, "dropped events that a consumer has not read");
-        }
+        self.drop_old_days(now).await?;
         self.store.series_retention.age(now - self.keep_series, now - COMPRESS_AFTER).await?;
         // A day more than they are shown: clocks of processes differ.
         self.store.rebuilds.drop_expired(now - self.keep_states - DAY).await?;
@@ -66,17 +71,64 @@ impl Retention {
         if expired > 0 {
             tracing::warn!(expired, "gave up dead letters that nobody redrove in time");
         }
+        metrics::counter!("cornjacket_retention_passes_total").increment(1);
         Ok(())
     }
 
-    /// The position up to which relay and consumers have read. One that reads a quiet topic stays behind, which keeps
-    /// more than is needed and never less.
-    async fn read_by_all(&self) -> Result<u64, StoreError> {
-        let published = match &self.store.relay {
-            Some(relay) => relay.position().await?,
-            None => u64::MAX,
-        };
-        let consumed = self.store.offsets.slowest().await?.unwrap_or(u64::MAX);
-        Ok(published.min(consumed))
+    /// Who has not read for twice the retention loses what it did not read; until then, it holds the log.
+    async fn drop_old_days(&self, now: Timestamp) -> Result<(), StoreError> {
+        let statuses = self.store.consumers.list().await?;
+        let read = HaveRead::new(&self.readers, &statuses, self.store.partitions);
+        let (old, too_old) = (now - self.keep, now - 2 * self.keep);
+        // Said before it is done: a loss is never silent, whatever happens in between.
+        for gap in read.losses(self.store.log.as_ref(), too_old).await? {
+            self.tell(&gap).await?;
+        }
+        self.store.log.drop_before(too_old, u64::MAX).await?;
+        let unread = read.first_unread(self.store.log.as_ref(), old).await?;
+        let read_by_all = unread.map_or(u64::MAX, |position| position - 1);
+        self.store.log.drop_before(old, read_by_all.min(self.published().await?)).await?;
+        Ok(())
     }
+
+    /// The position up to which the relay has read, where there is one.
+    async fn published(&self) -> Result<u64, StoreError> {
+        match self.store.relay.as_ref().filter(|_| self.relayed) {
+            Some(relay) => relay.position().await,
+            None => Ok(u64::MAX),
+        }
+    }
+
+    /// Says what is lost in the log, to operators and to whoever reads `consumers`.
+    async fn tell(&self, gap: &Gap) -> Result<(), StoreError> {
+        tracing::error!(?gap, "dropping events that a consumer has not read");
+        if let Some(event) = gap_event(gap, self.clock.now()) {
+            self.store.log.append(&[event]).await?;
+        }
+        self.store.consumers.mark_gap(gap).await
+    }
+}
+
+/// The same for everybody who finds the gap: its id is made of where it begins, so that it is in the log once.
+fn gap_event(gap: &Gap, now: Timestamp) -> Option<Event> {
+    let Gap { at, first, last } = gap;
+    let text =
+        |(name, text): (&str, String)| (name.to_owned(), Value { kind: Some(Kind::StringValue(text)) });
+    let fields = [
+        ("consumer", at.consumer.clone()),
+        ("topic", at.topic.to_owned()),
+        ("partition", at.partition.to_string()),
+        ("first_position", first.to_string()),
+        ("last_position", last.to_string()),
+    ];
+    let event = proto::Event {
+        id: format!("gap-{}-{}-{}-{first}", at.consumer, at.topic, at.partition),
+        source: "cornjacket/retention".to_owned(),
+        r#type: "system.consumer_gap".to_owned(),
+        subject: at.consumer.clone(),
+        payload: Some(Payload::Struct(Struct { fields: fields.into_iter().map(text).collect() })),
+        ..proto::Event::default()
+    };
+    let event = Event::new(event, now, &Limits::default());
+    event.inspect_err(|error| tracing::error!(?error, "a gap cannot be said as an event")).ok()
 }

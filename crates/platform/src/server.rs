@@ -12,17 +12,18 @@ use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc};
 use cornjacket_query::{AdminRpc, Projector, QueryRpc, projections};
 use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{Store, Tx};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
 use crate::checkpoint::StoreCheckpoint;
 use crate::config::{BusUrl, Settings};
 use crate::grpc::{self, Service};
 use crate::ops::{self, Readiness};
-use crate::retention;
+use crate::retention::Retention;
 use crate::roles::Role;
 use crate::shutdown::Shutdown;
 use crate::stages::{Input, Stages};
+use crate::unread::Reader;
 use crate::watchdog::Watchdog;
 use crate::wiring;
 
@@ -60,6 +61,8 @@ struct Process<'a> {
 
 /// Opens store and bus and starts the roles. Returns when all of them listen.
 pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Running> {
+    // First: what is counted before is lost.
+    let metrics = PrometheusBuilder::new().install_recorder()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&settings.store_options()?, clock.clone()).await?;
     let epoch = store.log.head().await?.epoch;
@@ -78,9 +81,15 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
     }
     process.start_watchdog()?;
     // Last, so that readiness is not claimed before every door is open.
-    process.start_ops().await?;
+    process.start_ops(metrics).await?;
     let Process { addresses, shutdown, .. } = process;
     Ok(Running { addresses, shutdown, drain: Duration::from_millis(settings.shutdown.drain_ms) })
+}
+
+/// Every consumer, in whichever process it runs.
+fn readers() -> Vec<Reader> {
+    let projectors = projections::ALL.iter().map(|projection| (projection.id.name, projection.topics()));
+    projectors.chain([(processor::NAME, processor::TOPICS.to_vec())]).collect()
 }
 
 impl Process<'_> {
@@ -95,8 +104,7 @@ impl Process<'_> {
         Ok(listener)
     }
 
-    async fn start_ops(&mut self) -> anyhow::Result<()> {
-        let metrics = PrometheusBuilder::new().install_recorder()?;
+    async fn start_ops(&mut self, metrics: PrometheusHandle) -> anyhow::Result<()> {
         let listener = self.listen("ops", self.settings.ops.listen).await?;
         let router = ops::router(self.readiness.clone(), self.stages.clone(), metrics);
         let stop = self.shutdown.stop.clone().cancelled_owned();
@@ -114,7 +122,7 @@ impl Process<'_> {
         let listener = self.listen("ingest", self.settings.ingest.listen).await?;
         let server = IngestRpc::server(acceptor, REQUEST_SLACK * limits.batch_bytes);
         self.serve(listener, Service::none().and("cornjacket.ingest.v1.IngestService", server));
-        let retention = retention::Retention::new(&self.store, self.clock.clone(), self.settings);
+        let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers());
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
         Ok(())
     }

@@ -36,6 +36,19 @@ pub struct ConsumerStatus {
     pub parked_keys: u64,
     /// Letters that wait.
     pub dead_letters: u64,
+    /// The last position that left the log before it was read here, until that is made up for.
+    pub lost_until: Option<u64>,
+}
+
+/// Events of a partition that leave the log before a consumer has read them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose, and where.
+    pub at: ConsumerPartition,
+    /// The first position that it has not read.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
 }
 
 /// What operators want of a consumer.
@@ -56,6 +69,10 @@ pub trait Consumers: Debug + Send + Sync {
     /// Every partition that any consumer has ever read from, in order.
     async fn list(&self) -> Result<Vec<ConsumerStatus>, StoreError>;
 
-    /// Pauses a consumer in every process, or lets it go on.
+    /// Keeps that a consumer has a gap. A projection's is made up for when states that were made anew go live.
+    async fn mark_gap(&self, gap: &Gap) -> Result<(), StoreError>;
+
+    /// Pauses a consumer in every process, or lets it go on. Whoever lets one go on that is no projection, and that has
+    /// read beyond its gaps, has seen to them.
     async fn set_paused(&self, consumer: &str, paused: bool) -> Result<(), StoreError>;
 }

@@ -18,7 +18,7 @@ pub mod snapshot;
 pub mod sqlite;
 mod tail;
 
-pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Orders};
+pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };

@@ -35,9 +35,6 @@ pub trait Offsets: Debug + Send + Sync {
     /// How far the consumer has come.
     async fn load(&self, at: &ConsumerPartition) -> Result<Progress, StoreError>;
 
-    /// The lowest last position of any consumer in any partition that it has ever read from.
-    async fn slowest(&self) -> Result<Option<u64>, StoreError>;
-
     /// Opens a transaction that has moved the progress from `from` to `to`. `None` when it is not at `from`: somebody
     /// else has moved it, and this consumer no longer owns the partition.
     async fn begin(

@@ -75,7 +75,7 @@ pub trait RebuildTx: ReadModelTx {
         below: u64,
     ) -> Result<(), StoreError>;
 
-    /// Lets a build answer questions from the commit on. False when another one was begun meanwhile.
+    /// Lets a build answer questions from the commit on, which makes up for the gaps of its consumer. False when another one was begun meanwhile.
     async fn go_live(&mut self, projection: ProjectionId, build: u32) -> Result<bool, StoreError>;
 
     /// Makes it durable.

@@ -1,5 +1,6 @@
 //! The laws of every port, run on every backend.
 
+mod consumers;
 mod copy;
 mod dead_letters;
 mod event_log;

@@ -44,7 +44,13 @@ async fn lag(rpc: &AdminRpc, status: &ConsumerStatus) -> Result<Lag, StoreError>
 fn progress(status: ConsumerStatus, lag: &Lag, now: Timestamp) -> ConsumerProgress {
     let report = status.report.as_ref();
     let spoke = report.is_some_and(|report| report.reported_at + SILENT_AFTER >= now);
-    let state = report.filter(|_| spoke).map_or("silent", |report| &report.state);
+    let state = report.filter(|_| spoke).map_or("silent", |report| &report.state).to_owned();
+    let reason = report.map(|report| report.reason.clone()).unwrap_or_default();
+    let gap = |position| {
+        let reason = format!("events up to position {position} were dropped before it read them: rebuild");
+        ("gap".to_owned(), reason)
+    };
+    let (state, reason) = status.lost_until.map_or((state, reason), gap);
     let age = |oldest: Timestamp| {
         let micros = u64::try_from(now.as_micros() - oldest.as_micros()).unwrap_or_default();
         Duration::from_micros(micros).try_into().unwrap_or_default()
@@ -57,8 +63,8 @@ fn progress(status: ConsumerStatus, lag: &Lag, now: Timestamp) -> ConsumerProgre
         next_offset: status.progress.next_offset,
         lag_events: lag.events,
         lag: lag.oldest.map(age),
-        state: state.to_owned(),
-        reason: report.map(|report| report.reason.clone()).unwrap_or_default(),
+        state,
+        reason,
         holder: report.map(|report| report.holder.clone()).unwrap_or_default(),
         reported_at: report.map(|report| report.reported_at.to_proto()),
         parked_keys: status.parked_keys,

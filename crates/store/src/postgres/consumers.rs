@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 
 use super::PostgresStore;
 use super::dead_letters::partition;
-use super::event_log::{from_sql, to_sql};
+use super::event_log::{from_sql, signed, to_sql};
 use crate::StoreError;
-use crate::consumers::{ConsumerReport, ConsumerStatus, Consumers, Orders};
+use crate::consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 use crate::offsets::Progress;
 
 const REPORT: &str = "insert into timeseries.consumer_reports
@@ -28,9 +28,22 @@ const LIST: &str = "select p.consumer, p.topic, p.partition, p.next_offset, p.la
         (select count(*) from timeseries.parked_keys k
             where (k.consumer, k.topic, k.partition) = (p.consumer, p.topic, p.partition)),
         (select count(*) from timeseries.dead_letters d
-            where (d.consumer, d.topic, d.partition) = (p.consumer, p.topic, p.partition))
+            where (d.consumer, d.topic, d.partition) = (p.consumer, p.topic, p.partition)),
+        g.lost_until
     from timeseries.progress p left join timeseries.consumer_reports r using (consumer, topic, partition)
+        left join timeseries.consumer_gaps g using (consumer, topic, partition)
     order by p.consumer, p.topic, p.partition";
+// A partition that was never read from is listed from now on.
+const ENTER: &str = "insert into timeseries.progress (consumer, topic, partition, next_offset, last_position)
+    values ($1, $2, $3, 0, 0) on conflict do nothing";
+const MARK_GAP: &str =
+    "insert into timeseries.consumer_gaps as known (consumer, topic, partition, lost_until)
+    values ($1, $2, $3, $4) on conflict (consumer, topic, partition)
+    do update set lost_until = greatest(known.lost_until, excluded.lost_until)";
+const FORGET_GAPS: &str = "delete from timeseries.consumer_gaps where consumer = $1
+    and consumer not in (select projection from timeseries.projections)
+    and lost_until < (select last_position from timeseries.progress p where
+        (p.consumer, p.topic, p.partition) = (consumer_gaps.consumer, consumer_gaps.topic, consumer_gaps.partition))";
 const SET_PAUSED: &str = "insert into timeseries.consumer_orders (consumer, paused) values ($1, $2)
     on conflict (consumer) do update set paused = excluded.paused";
 
@@ -72,7 +85,20 @@ impl Consumers for PostgresConsumers {
         rows.iter().map(status).collect()
     }
 
+    async fn mark_gap(&self, gap: &Gap) -> Result<(), StoreError> {
+        let Gap { at, last, .. } = gap;
+        let pool = &self.0.effects;
+        let enter = sqlx::query(ENTER).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
+        enter.execute(pool).await?;
+        let mark = sqlx::query(MARK_GAP).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
+        mark.bind(signed(*last)).execute(pool).await?;
+        Ok(())
+    }
+
     async fn set_paused(&self, consumer: &str, paused: bool) -> Result<(), StoreError> {
+        if !paused {
+            sqlx::query(FORGET_GAPS).bind(consumer).execute(&self.0.effects).await?;
+        }
         sqlx::query(SET_PAUSED).bind(consumer).bind(paused).execute(&self.0.effects).await?;
         Ok(())
     }
@@ -98,5 +124,6 @@ fn status(row: &PgRow) -> Result<ConsumerStatus, StoreError> {
         report: report.transpose()?,
         parked_keys: row.try_get::<i64, _>(9)?.cast_unsigned(),
         dead_letters: row.try_get::<i64, _>(10)?.cast_unsigned(),
+        lost_until: row.try_get::<Option<i64>, _>(11)?.map(i64::cast_unsigned),
     })
 }

@@ -11,7 +11,6 @@ use crate::offsets::{ConsumerPartition, Offsets, Progress, Tx};
 
 const LOAD: &str = "select next_offset, last_position from timeseries.progress
     where consumer = $1 and topic = $2 and partition = $3";
-const SLOWEST: &str = "select min(last_position) from timeseries.progress";
 const ENTER: &str = "insert into timeseries.progress (consumer, topic, partition, next_offset, last_position)
     values ($1, $2, $3, 0, 0) on conflict do nothing";
 const MOVE: &str = "update timeseries.progress set next_offset = $6, last_position = $7
@@ -37,11 +36,6 @@ impl Offsets for PostgresOffsets {
             next_offset: row.try_get::<i64, _>(0)?.cast_unsigned(),
             last_position: row.try_get::<i64, _>(1)?.cast_unsigned(),
         })
-    }
-
-    async fn slowest(&self) -> Result<Option<u64>, StoreError> {
-        let slowest: Option<i64> = sqlx::query_scalar(SLOWEST).fetch_one(&self.0.effects).await?;
-        Ok(slowest.map(i64::cast_unsigned))
     }
 
     async fn begin(

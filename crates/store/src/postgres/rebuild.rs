@@ -39,6 +39,7 @@ const CARRY_OVER: &str = "insert into timeseries.projection_states
     on conflict do nothing";
 const GO_LIVE: &str = "update timeseries.projections set build = $2, fold = $3
     where projection = $1 and last_begun = $2";
+const CLOSE_GAPS: &str = "delete from timeseries.consumer_gaps where consumer = $1";
 
 /// Rebuilding in a [`PostgresStore`].
 #[derive(Debug)]
@@ -144,7 +145,11 @@ impl RebuildTx for PostgresTx {
     async fn go_live(&mut self, projection: ProjectionId, build: u32) -> Result<bool, StoreError> {
         let query = sqlx::query(GO_LIVE).bind(projection.name).bind(build.cast_signed());
         let query = query.bind(i32::from(projection.version));
-        Ok(query.execute(&mut *self.0).await?.rows_affected() == 1)
+        let goes_live = query.execute(&mut *self.0).await?.rows_affected() == 1;
+        if goes_live {
+            sqlx::query(CLOSE_GAPS).bind(projection.name).execute(&mut *self.0).await?;
+        }
+        Ok(goes_live)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {

@@ -11,7 +11,6 @@ use crate::offsets::{ConsumerPartition, Offsets, Progress, Tx};
 
 const LOAD: &str = "select next_offset, last_position from progress
     where consumer = ? and topic = ? and partition = ?";
-const SLOWEST: &str = "select min(last_position) from progress";
 const ENTER: &str = "insert into progress (consumer, topic, partition, next_offset, last_position)
     values (?, ?, ?, 0, 0) on conflict do nothing";
 const MOVE: &str = "update progress set next_offset = ?, last_position = ?
@@ -38,11 +37,6 @@ impl Offsets for SqliteOffsets {
             next_offset: row.try_get::<i64, _>(0)?.cast_unsigned(),
             last_position: row.try_get::<i64, _>(1)?.cast_unsigned(),
         })
-    }
-
-    async fn slowest(&self) -> Result<Option<u64>, StoreError> {
-        let slowest: Option<i64> = sqlx::query_scalar(SLOWEST).fetch_one(&self.0.timeseries.reader).await?;
-        Ok(slowest.map(i64::cast_unsigned))
     }
 
     async fn begin(

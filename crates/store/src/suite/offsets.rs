@@ -42,13 +42,11 @@ async fn an_effect_and_its_offset_are_one(backend: Backend) -> anyhow::Result<()
     let store = backend.open(clock()).await?;
     store.rebuilds.declare(PROJECTION).await?;
     assert_eq!(store.offsets.load(&at()).await?, progress(0));
-    assert_eq!(store.offsets.slowest().await?, None);
     assert!(effect(&store, 0, 1, false).await?);
     assert_eq!(store.offsets.load(&at()).await?, progress(0), "dropped: neither");
     assert_eq!(snapshot(&store).await?.state(PROJECTION, "pump").await?, None);
     assert!(effect(&store, 0, 2, true).await?);
     assert_eq!(store.offsets.load(&at()).await?, progress(2), "committed: both");
-    assert_eq!(store.offsets.slowest().await?, Some(20));
     let mut now = snapshot(&store).await?;
     assert_eq!(now.state(PROJECTION, "pump").await?, Some(state("pump", "{\"to\": 2}", 20)));
     assert_eq!(now.included(&at()).await?, 20);

@@ -1,0 +1,9 @@
+-- Events that left the log before a consumer had read them: what it makes lacks them.
+create table timeseries.consumer_gaps (
+    consumer text not null,
+    topic text not null,
+    partition integer not null,
+    -- The last position that it never read.
+    lost_until bigint not null,
+    primary key (consumer, topic, partition)
+);
