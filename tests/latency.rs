@@ -4,6 +4,7 @@
 mod system {
     pub mod cornjacket;
     pub mod events;
+    pub mod expected;
     pub mod full_stack;
 }
 

@@ -8,7 +8,7 @@ use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, RollupStep, Sample, SeriesKey, StoredEvent, Summary, Timestamp, Topic};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_query::projections::{self, Happening, Parameters};
+use cornjacket_query::projections::{self, Declared, Happening, Parameters};
 use cornjacket_store::{SeriesFilter, Store, TimeRange};
 use cornjacket_testkit::wait;
 use serde_json::Value;
@@ -46,15 +46,8 @@ impl Expected {
             }
         }
         for projection in projections::ALL {
-            let mut by_subject: BTreeMap<&str, Vec<Happening<'_>>> = BTreeMap::new();
-            for (event, time) in events.iter().filter(|(event, _)| projection.reads(&event.r#type)) {
-                by_subject.entry(&event.subject).or_default().push(Happening { event, time: *time });
-            }
-            for (subject, happenings) in by_subject {
-                if let Some(state) = projection.fold(None, &happenings, &Parameters::default())? {
-                    let key = (projection.id.name, subject.to_owned());
-                    expected.states.insert(key, serde_json::from_str(&state)?);
-                }
+            for (subject, state) in states(projection, &events)? {
+                expected.states.insert((projection.id.name, subject), state);
             }
         }
         Ok(expected)
@@ -106,6 +99,24 @@ impl Expected {
         println!("{} states, {samples} samples and {rollups} roll-ups are the fold", self.states.len());
         Ok(())
     }
+}
+
+/// The states that a projection makes of events, each with its effective time, by subject.
+pub fn states(
+    projection: &Declared,
+    events: &[(Event, Timestamp)],
+) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut by_subject: BTreeMap<&str, Vec<Happening<'_>>> = BTreeMap::new();
+    for (event, time) in events.iter().filter(|(event, _)| projection.reads(&event.r#type)) {
+        by_subject.entry(&event.subject).or_default().push(Happening { event, time: *time });
+    }
+    let mut states = BTreeMap::new();
+    for (subject, happenings) in by_subject {
+        if let Some(state) = projection.fold(None, &happenings, &Parameters::default())? {
+            states.insert(subject.to_owned(), serde_json::from_str(&state)?);
+        }
+    }
+    Ok(states)
 }
 
 /// Waits until every consumer has read all that the log has for it.

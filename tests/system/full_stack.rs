@@ -9,13 +9,14 @@ use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
 use cornjacket_bus::{Begin, Bus, Delivered, Delivery, Format, Record};
 use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
-use cornjacket_query::projections::{self, Happening, Parameters};
+use cornjacket_query::projections;
 use cornjacket_store::{Options, Range, Store};
 use cornjacket_testkit::shared::unique_name;
 use cornjacket_testkit::{fresh_database, shared_kafka, wait};
 use tokio::time::{Instant, timeout_at};
 
 use super::cornjacket::Cornjacket;
+use super::expected;
 
 pub const PARTITIONS: u16 = 4;
 /// How long events may take to get through when nothing holds them up.
@@ -134,25 +135,23 @@ impl FullStack {
     pub async fn check_device_state(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
         let projection = projections::by_name("device_state").context("registered")?;
         let store = open(&self.database).await?;
-        let mut by_device: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        let (mut events, mut last) = (Vec::new(), BTreeMap::new());
         for stored in log.iter().filter(|stored| projection.reads(&stored.event_type)) {
-            by_device.entry(&stored.subject).or_default().push((stored.decode()?, stored.ingest_time));
+            let event = stored.decode()?;
+            let time = effective_time(&event, stored.ingest_time);
+            last.insert(stored.subject.clone(), stored.position);
+            events.push((event, time));
         }
-        for (device, events) in by_device {
-            let happenings: Vec<_> = events
-                .iter()
-                .map(|(event, ingest_time)| Happening { event, time: effective_time(event, *ingest_time) })
-                .collect();
-            let last = events.last().map(|(event, _)| event.position);
+        let expected = expected::states(projection, &events)?;
+        assert_eq!(expected.len(), last.len(), "every device has a state");
+        for (device, expected) in expected {
             let what = format!("the state of {device} has all its events");
             let state = wait::until_some(SETTLE, &what, async || {
                 let mut snapshot = store.snapshots.begin(SETTLE).await.ok()?;
-                let state = snapshot.state(projection.id, device).await.ok()??;
-                (Some(state.last_position) == last).then_some(state)
+                let state = snapshot.state(projection.id, &device).await.ok()??;
+                (Some(&state.last_position) == last.get(&device)).then_some(state)
             });
-            let folded = projection.fold(None, &happenings, &Parameters::default())?.context("a state")?;
-            let folded: serde_json::Value = serde_json::from_str(&folded)?;
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&state.await?.json)?, folded, "{device}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&state.await?.json)?, expected, "{device}");
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 pub use self::health::State;
+pub use self::outcome::{AnyError, HandlerError};
 pub use self::owned::ParkLimits;
 use self::owned::{Owned, Partitions, Reads, state_of_all};
 use crate::checkpoint::{Orders, Report};
@@ -44,9 +45,6 @@ const REPEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long redriving may keep new records waiting.
 const REDRIVE_SLICE: Duration = Duration::from_millis(200);
 
-/// Any error.
-pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
 /// What happens with events.
 #[async_trait]
 pub trait Handler<Tx: Send>: Send + Sync + 'static {
@@ -58,26 +56,6 @@ pub trait Handler<Tx: Send>: Send + Sync + 'static {
 
     /// Does what is to be done, within the transaction. Events are of one partition and in order.
     async fn handle(&self, transaction: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError>;
-}
-
-/// Why events were not handled.
-#[derive(Debug, thiserror::Error)]
-pub enum HandlerError {
-    /// Something of ours is not available: the same events again, later.
-    #[error("{0}")]
-    Retry(#[source] AnyError),
-    /// One of the events cannot be stored, and which one is not known.
-    #[error("{0}")]
-    Unfit(#[source] AnyError),
-    /// An event can never be handled.
-    #[error("position {position}: {source}")]
-    Reject {
-        /// The event's position.
-        position: u64,
-        /// Why.
-        #[source]
-        source: AnyError,
-    },
 }
 
 /// Consumes the topics of a handler.
@@ -190,30 +168,30 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             }
             room = !owned.values().any(|owned| owned.is_full);
             tokio::select! {
-                            biased;
-                            _ = reports.tick() => {
-                                if let Some(orders) = self.report(&owned, paused, &mut told).await {
-                                    paused = orders.paused;
-                                    if !paused && self.redrive_all(orders, &mut owned).await? {
-                                        // New records get as much time as old ones.
-                                        reports.reset_after(REDRIVE_SLICE);
-                                    }
-                                    self.show(&owned, paused);
-                                }
-                                // Letters may have left: try again.
-                                for owned in owned.values_mut() {
-             owned.is_full = false;
-            }
-                                room = true;
-                            }
-                            delivery = subscription.next(), if held.is_none() => match delivery? {
-                                Delivery::Assigned(assignment) => {
-                                    (owned, way_back) = self.take_over(assignment, lacking).await?;
-                                }
-                                Delivery::Records(at, records) => held = Some((at, records)),
-                            },
-                            () = ready(()), if way_back.is_some() && !paused && room => {}
+                biased;
+                _ = reports.tick() => {
+                    if let Some(orders) = self.report(&owned, paused, &mut told).await {
+                        paused = orders.paused;
+                        if !paused && self.redrive_all(orders, &mut owned).await? {
+                            // New records get as much time as old ones.
+                            reports.reset_after(REDRIVE_SLICE);
                         }
+                        self.show(&owned, paused);
+                    }
+                    // Letters may have left: try again.
+                    for owned in owned.values_mut() {
+                        owned.is_full = false;
+                    }
+                    room = true;
+                }
+                delivery = subscription.next(), if held.is_none() => match delivery? {
+                    Delivery::Assigned(assignment) => {
+                        (owned, way_back) = self.take_over(assignment, lacking).await?;
+                    }
+                    Delivery::Records(at, records) => held = Some((at, records)),
+                },
+                () = ready(()), if way_back.is_some() && !paused && room => {}
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cornjacket_domain::{Partitions, StoredEvent, Topic};
+use cornjacket_domain::{Partitions, StoredEvent};
 use tokio::sync::watch;
 
 use crate::codec::{Envelope, Format};
@@ -40,8 +40,7 @@ pub struct PartitionedLog {
 impl PartitionedLog {
     /// Where on the bus an event belongs.
     pub(crate) fn place(&self, event: &StoredEvent) -> TopicPartition {
-        let topic = Topic::of_type(&event.event_type);
-        TopicPartition { topic, partition: self.partitions.of_subject(&event.subject) }
+        TopicPartition::of(event, self.partitions)
     }
 
     /// The event as a record at `offset`.

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use cornjacket_domain::{StoredEvent, Topic};
+use cornjacket_domain::{Partitions, StoredEvent, Topic};
 use tokio::sync::oneshot;
 
 use crate::{BusError, Published, Record};
@@ -16,6 +16,14 @@ pub struct TopicPartition {
     pub topic: Topic,
     /// The partition, from 0.
     pub partition: u16,
+}
+
+impl TopicPartition {
+    /// Where on the bus an event belongs.
+    pub(crate) fn of(event: &StoredEvent, partitions: Partitions) -> Self {
+        let (topic, partition) = partitions.place(&event.event_type, &event.subject);
+        Self { topic, partition }
+    }
 }
 
 impl fmt::Display for TopicPartition {

@@ -172,5 +172,12 @@ fn check_attribute(name: &str, attribute: &mut proto::AttributeValue, checker: &
     }
 }
 
+/// A payload of texts by name, for events of ours.
+pub fn texts<'a>(fields: impl IntoIterator<Item = (&'a str, impl Into<String>)>) -> proto::event::Payload {
+    let value = |text: String| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text)) };
+    let fields = fields.into_iter().map(|(name, text)| (name.to_owned(), value(text.into()))).collect();
+    proto::event::Payload::Struct(prost_types::Struct { fields })
+}
+
 #[cfg(test)]
 mod tests;

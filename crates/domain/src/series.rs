@@ -1,7 +1,5 @@
 //! Time series: what devices measure, and summaries of it.
 
-use std::time::Duration;
-
 use crate::clock::Timestamp;
 
 /// What tells one series from another.
@@ -100,11 +98,6 @@ impl RollupStep {
             Self::Minute => 60,
             Self::Hour => 3_600,
         }
-    }
-
-    /// Its length.
-    pub const fn length(self) -> Duration {
-        Duration::from_secs(self.seconds() as u64)
     }
 
     /// When the bucket of a time begins.

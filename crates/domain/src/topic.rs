@@ -84,6 +84,11 @@ impl Partitions {
         self.0.get()
     }
 
+    /// Where the events of that type about that subject are, in order.
+    pub fn place(self, event_type: &str, subject: &str) -> (Topic, u16) {
+        (Topic::of_type(event_type), self.of_subject(subject))
+    }
+
     /// The partition of a subject, as Kafka's Java client chooses it for that key.
     pub fn of_subject(self, subject: &str) -> u16 {
         let hash = murmur2(subject.as_bytes()) & 0x7fff_ffff;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, Clock, ConsistencyToken, Event, Limits, Partitions, Topic};
+use cornjacket_domain::{Caller, Clock, ConsistencyToken, Event, Limits, Partitions};
 use cornjacket_proto::events as proto;
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::ingest::{Outcome, Receipt, outcome};
@@ -126,16 +126,12 @@ impl Acceptor {
         let event =
             Event::new(event, self.clock.now(), &self.limits).map_err(|bad| bad.into_failure(&path()))?;
         caller.authorize_write(&event)?;
+        let (topic, partition) = self.partitions.place(event.event_type(), event.subject());
         let promise = Promise {
             id: event.id().to_owned(),
             source: event.source().to_owned(),
             id_generated: event.id_generated(),
-            token: ConsistencyToken {
-                epoch: self.epoch,
-                topic: Topic::of_type(event.event_type()),
-                partition: self.partitions.of_subject(event.subject()),
-                position: 0,
-            },
+            token: ConsistencyToken { epoch: self.epoch, topic, partition, position: 0 },
         };
         Ok((promise, event))
     }

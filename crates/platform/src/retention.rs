@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Clock, Event, Limits, Timestamp};
+use cornjacket_domain::{Clock, Event, Limits, Timestamp, event};
 use cornjacket_proto::events as proto;
-use cornjacket_proto::events::event::Payload;
 use cornjacket_store::{Gap, Store, StoreError};
-use prost_types::value::Kind;
-use prost_types::{Struct, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BusUrl, Settings};
@@ -112,8 +109,6 @@ impl Retention {
 /// The same for everybody who finds the gap: its id is made of where it begins, so that it is in the log once.
 fn gap_event(gap: &Gap, now: Timestamp) -> Option<Event> {
     let Gap { at, first, last } = gap;
-    let text =
-        |(name, text): (&str, String)| (name.to_owned(), Value { kind: Some(Kind::StringValue(text)) });
     let fields = [
         ("consumer", at.consumer.clone()),
         ("topic", at.topic.to_owned()),
@@ -126,7 +121,7 @@ fn gap_event(gap: &Gap, now: Timestamp) -> Option<Event> {
         source: "cornjacket/retention".to_owned(),
         r#type: "system.consumer_gap".to_owned(),
         subject: at.consumer.clone(),
-        payload: Some(Payload::Struct(Struct { fields: fields.into_iter().map(text).collect() })),
+        payload: Some(event::texts(fields)),
         ..proto::Event::default()
     };
     let event = Event::new(event, now, &Limits::default());

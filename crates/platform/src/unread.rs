@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cornjacket_domain::{Partitions, StoredEvent, Timestamp, Topic};
+use cornjacket_domain::{Partitions, Timestamp, Topic};
 use cornjacket_store::{ConsumerPartition, ConsumerStatus, EventLog, Gap, Range, StoreError};
 
 /// Events that are read at once.
@@ -91,7 +91,7 @@ impl HaveRead {
                 if event.ingest_time.day() >= time.day() {
                     return Ok(());
                 }
-                let place = self.place_of(event);
+                let place = self.partitions.place(&event.event_type, &event.subject);
                 let lack = self.by_place.get(&place).into_iter().flatten();
                 for (name, _) in lack.filter(|(_, position)| event.position > *position) {
                     if !unread(name, place, event.position) {
@@ -100,10 +100,6 @@ impl HaveRead {
                 }
             }
         }
-    }
-
-    fn place_of(&self, event: &StoredEvent) -> (Topic, u16) {
-        (Topic::of_type(&event.event_type), self.partitions.of_subject(&event.subject))
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Clock, Partitions, Timestamp, Topic};
+use cornjacket_domain::{Clock, Timestamp, Topic};
 use cornjacket_store::{ConsumerReport, ConsumerStatus, Range, Store, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,6 @@ use crate::stages::{Input, Stage, Stages};
 
 /// Events at the end of what moves that are looked at.
 const LOOK_AT: u32 = 200;
-/// A consumer that has not reported for this long is nobody's, and so ours too.
-const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// Looks within the time after which a stage is stuck.
 const LOOKS: u32 = 8;
 
@@ -119,7 +117,7 @@ impl Watchdog {
         let range = Range { until, descending: true, ..Range::after(0, LOOK_AT) };
         let mut newest = BTreeMap::new();
         for event in self.store.log.read(&range).await? {
-            let place = place_of(self.store.partitions, &event.event_type, &event.subject);
+            let place = self.store.partitions.place(&event.event_type, &event.subject);
             newest.entry(place).or_insert(event.position);
         }
         let consumers = self.store.consumers.list().await?;
@@ -175,10 +173,6 @@ impl Watchdog {
     }
 }
 
-fn place_of(partitions: Partitions, event_type: &str, subject: &str) -> (Topic, u16) {
-    (Topic::of_type(event_type), partitions.of_subject(subject))
-}
-
 /// Where a stage is, and what it should come to.
 fn expectations(stage: &Stage, seen: &Seen) -> Vec<(Place, u64, u64)> {
     let Input::Topics(topics) = &stage.input else {
@@ -199,8 +193,7 @@ fn expectations(stage: &Stage, seen: &Seen) -> Vec<(Place, u64, u64)> {
 
 /// Another process that reports answers for its partitions itself.
 fn is_ours(status: &ConsumerStatus, now: Timestamp) -> bool {
-    let others =
-        |report: &ConsumerReport| report.holder != holder() && report.reported_at + SILENT_AFTER >= now;
+    let others = |report: &ConsumerReport| report.holder != holder() && report.is_fresh(now);
     !status.report.as_ref().is_some_and(others)
 }
 

@@ -15,9 +15,14 @@ const MOST: u32 = 1_000;
 
 /// How many items a page has: `wanted`, within the limit.
 pub(crate) fn size(wanted: i32) -> Result<u32, Failure> {
+    size_within(wanted, DEFAULT, MOST)
+}
+
+/// The same for a list with bounds of its own.
+pub(crate) fn size_within(wanted: i32, default: u32, most: u32) -> Result<u32, Failure> {
     match u32::try_from(wanted) {
-        Ok(0) => Ok(DEFAULT),
-        Ok(wanted) => Ok(wanted.min(MOST)),
+        Ok(0) => Ok(default),
+        Ok(wanted) => Ok(wanted.min(most)),
         Err(_) => Err(invalid("page_size", "must not be negative", "OUT_OF_RANGE")),
     }
 }

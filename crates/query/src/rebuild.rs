@@ -254,7 +254,7 @@ impl Rebuild {
     }
 
     fn place(&self, event: &StoredEvent) -> Place {
-        (Topic::of_type(&event.event_type), self.partitions.of_subject(&event.subject))
+        self.partitions.place(&event.event_type, &event.subject)
     }
 }
 

@@ -1,12 +1,16 @@
 //! The port onto what consumers say of themselves, and what operators want of them.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cornjacket_domain::Timestamp;
 
 use crate::StoreError;
 use crate::offsets::{ConsumerPartition, Progress};
+
+/// A consumer reports every few seconds; one that has not for this long is silent.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// What a consumer says of a partition that it owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,13 @@ pub struct ConsumerReport {
     pub holder: String,
     /// When it said so.
     pub reported_at: Timestamp,
+}
+
+impl ConsumerReport {
+    /// Whether it still says something: whoever has been silent for longer may be gone.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.reported_at + SILENT_AFTER >= now
+    }
 }
 
 /// How a consumer is doing in a partition.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cornjacket_domain::Timestamp;
+use cornjacket_domain::{Timestamp, Topic};
 
 use crate::StoreError;
 use crate::offsets::ConsumerPartition;
@@ -33,6 +33,27 @@ pub struct LivePartition {
     pub last_position: u64,
     /// but for those of these keys from these positions on, which are parked.
     pub parked: BTreeMap<Bytes, u64>,
+}
+
+/// The partitions that a consumer has read from, given its progress and what is parked, each with topic and partition.
+pub(crate) fn live_partitions(
+    consumer: &str,
+    progress: Vec<(String, u16, u64)>,
+    parked: Vec<(String, u16, Bytes, u64)>,
+) -> Vec<LivePartition> {
+    let mut partitions: Vec<LivePartition> = Vec::with_capacity(progress.len());
+    for (topic, partition, last_position) in progress {
+        let Some(topic) = Topic::from_name(&topic) else { continue };
+        let at = ConsumerPartition { consumer: consumer.to_owned(), topic: topic.name(), partition };
+        partitions.push(LivePartition { at, last_position, parked: BTreeMap::new() });
+    }
+    for (topic, partition, key, position) in parked {
+        let here = |live: &&mut LivePartition| live.at.topic == topic && live.at.partition == partition;
+        if let Some(live) = partitions.iter_mut().find(here) {
+            live.parked.insert(key, position);
+        }
+    }
+    partitions
 }
 
 /// Makes states anew.

@@ -5,7 +5,7 @@
 //! the place where the bus is taken up again: nothing is missed, whatever topic it is and whatever it holds. Should the
 //! topic be made anew once more in between, its records say so: each names the position before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::Batch;
 use super::effect::NoEffect;
@@ -65,7 +65,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         mut way: WayBack,
         owned: &mut Partitions,
         subscription: &mut dyn Subscription,
-        lacking: &mut std::collections::BTreeSet<TopicPartition>,
+        lacking: &mut BTreeSet<TopicPartition>,
     ) -> Result<Option<WayBack>, Interrupted> {
         let Some(log) = &self.log else { return Ok(None) };
         let (records, ended) = way.read(log, owned).await?;

@@ -55,8 +55,7 @@ impl Sender {
 
     /// Where an event belongs.
     pub(super) fn place(&self, event: &StoredEvent) -> TopicPartition {
-        let topic = Topic::of_type(&event.event_type);
-        TopicPartition { topic, partition: self.bus.options.partitions.of_subject(&event.subject) }
+        TopicPartition::of(event, self.bus.options.partitions)
     }
 
     /// The record of an event.

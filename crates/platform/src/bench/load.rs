@@ -144,28 +144,14 @@ pub async fn single(server: &Server, callers: usize, time: Duration) -> anyhow::
     for _ in 0..callers.div_ceil(CALLERS_PER_CONNECTION) {
         clients.push(server.client().await?);
     }
-    let acknowledged = Arc::new(AtomicUsize::new(0));
-    let started = Instant::now();
-    let mut tasks = JoinSet::new();
-    for caller in 0..callers {
-        let mut client = clients[caller % clients.len()].clone();
-        let acknowledged = acknowledged.clone();
-        tasks.spawn(async move {
-            let mut latencies = histogram();
-            let mut number = caller;
-            while started.elapsed() < time {
-                let event = Some(workload::reading(number));
-                let asked = Instant::now();
-                client.append(AppendRequest { event }).await?;
-                record(&mut latencies, asked.elapsed());
-                acknowledged.fetch_add(1, Ordering::Relaxed);
-                number += callers;
-            }
-            Ok(latencies)
-        });
-    }
-    let measured = finish(tasks, 0, started).await?;
-    Ok(Measured { events: acknowledged.load(Ordering::Relaxed), ..measured })
+    repeat(callers, time, move |number| {
+        let mut client = clients[number % clients.len()].clone();
+        async move {
+            client.append(AppendRequest { event: Some(workload::reading(number)) }).await?;
+            Ok(())
+        }
+    })
+    .await
 }
 
 /// A call again and again by `callers` at once for `time`, each call with a number of its own.

@@ -56,14 +56,12 @@ impl Server {
 
     /// A client with a connection of its own.
     pub async fn client(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.ingest))?.tcp_nodelay(true);
-        Ok(IngestServiceClient::new(endpoint.connect().await?).max_decoding_message_size(usize::MAX))
+        Ok(IngestServiceClient::new(connect(&self.ingest).await?).max_decoding_message_size(usize::MAX))
     }
 
     /// A client of its queries, with a connection of its own.
     pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.query))?.tcp_nodelay(true);
-        Ok(QueryServiceClient::new(endpoint.connect().await?).max_decoding_message_size(usize::MAX))
+        Ok(QueryServiceClient::new(connect(&self.query).await?).max_decoding_message_size(usize::MAX))
     }
 
     /// Its process.
@@ -86,6 +84,11 @@ impl Server {
         timeout(STOP_DEADLINE, self.child.wait()).await.context("the server does not stop")??;
         Ok(())
     }
+}
+
+async fn connect(address: &str) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+    Ok(endpoint.connect().await?)
 }
 
 /// Reads the log until it says that every door is open: that of `ops` is the last.

@@ -8,10 +8,10 @@ use cornjacket_proto::events::Event;
 use cornjacket_proto::query::tail_events_response::Message as Told;
 use cornjacket_proto::query::{GetEventRequest, ListEventsRequest, TailEventsRequest};
 use futures::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message;
 
 use super::client::{Server, told};
+use super::progress;
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -173,9 +173,7 @@ async fn replay(server: &Server, settings: &Settings, request: ReplayEventsReque
     let mut admin = server.admin_stream(settings).await?;
     let response = admin.replay_events(request).await.map_err(|status| told(&status))?;
     let mut messages = response.into_inner();
-    // Nothing is drawn where there is no terminal.
-    let bar = ProgressBar::new(0)
-        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} positions, {per_sec}, {eta} left")?);
+    let bar = progress::positions();
     let (mut reached, mut done) = (before, None);
     while let Some(message) = messages.next().await {
         let message = message.map_err(|status| told(&status).context(format!("replayed up to {reached}")))?;

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod dev;
 pub mod events;
 pub mod migrate;
+mod progress;
 pub mod projections;
 pub mod series;
 pub mod serve;

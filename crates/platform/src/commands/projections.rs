@@ -4,10 +4,9 @@ use clap::{Args, Subcommand};
 use cornjacket_proto::admin::RebuildProjectionRequest;
 use cornjacket_proto::query::ListProjectionsRequest;
 use futures::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::client::{Server, told};
-use super::table;
+use super::{progress, table};
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -58,9 +57,7 @@ async fn rebuild(server: &Server, settings: &Settings, projection: String) -> an
     let request = RebuildProjectionRequest { projection: projection.clone() };
     let response = admin.rebuild_projection(request).await.map_err(|status| told(&status))?;
     let mut messages = response.into_inner();
-    // Nothing is drawn where there is no terminal.
-    let bar = ProgressBar::new(0)
-        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} positions, {per_sec}, {eta} left")?);
+    let bar = progress::positions();
     let mut live = None;
     while let Some(message) = messages.next().await {
         let message = message.map_err(|status| told(&status))?;

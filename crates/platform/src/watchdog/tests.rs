@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use cornjacket_bus::consumer::State;
 use cornjacket_bus::embedded::EmbeddedBus;
 use cornjacket_bus::{Consumer, Delivered, Handler, HandlerError};
-use cornjacket_domain::{Event, Limits, SystemClock};
+use cornjacket_domain::{Event, Limits, Partitions, SystemClock};
 use cornjacket_proto::events as proto;
 use cornjacket_store::{Options, Tx};
 use cornjacket_testkit::wait;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cornjacket_domain::{Timestamp, Topic};
+use cornjacket_domain::Timestamp;
 use cornjacket_proto::admin::{ConsumerProgress, ListConsumersResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{ConsumerStatus, Range, StoreError};
@@ -12,8 +12,6 @@ use crate::rpc::store_failed;
 
 /// Events of the log that are looked at for one partition: what a lag is counted in.
 const LOOK_AT: u32 = 10_000;
-/// A consumer that has said nothing for this long is called silent.
-const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 pub(super) async fn list_consumers(rpc: &AdminRpc) -> Result<ListConsumersResponse, Failure> {
     let now = rpc.clock.now();
@@ -34,8 +32,8 @@ struct Lag {
 async fn lag(rpc: &AdminRpc, status: &ConsumerStatus) -> Result<Lag, StoreError> {
     let next = rpc.log.read(&Range::after(status.progress.last_position, LOOK_AT)).await?;
     let mut unread = next.iter().filter(|stored| {
-        Topic::of_type(&stored.event_type).name() == status.at.topic
-            && rpc.partitions.of_subject(&stored.subject) == status.at.partition
+        let (topic, partition) = rpc.partitions.place(&stored.event_type, &stored.subject);
+        (topic.name(), partition) == (status.at.topic, status.at.partition)
     });
     let oldest = unread.next().map(|stored| stored.ingest_time);
     Ok(Lag { events: u64::from(oldest.is_some()) + unread.count() as u64, oldest })
@@ -43,8 +41,8 @@ async fn lag(rpc: &AdminRpc, status: &ConsumerStatus) -> Result<Lag, StoreError>
 
 fn progress(status: ConsumerStatus, lag: &Lag, now: Timestamp) -> ConsumerProgress {
     let report = status.report.as_ref();
-    let spoke = report.is_some_and(|report| report.reported_at + SILENT_AFTER >= now);
-    let state = report.filter(|_| spoke).map_or("silent", |report| &report.state).to_owned();
+    let state =
+        report.filter(|report| report.is_fresh(now)).map_or("silent", |report| &report.state).to_owned();
     let reason = report.map(|report| report.reason.clone()).unwrap_or_default();
     let gap = |position| {
         let reason = format!("events up to position {position} were dropped before it read them: rebuild");

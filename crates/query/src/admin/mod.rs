@@ -12,7 +12,7 @@ mod replay_events;
 use std::sync::Arc;
 
 use cornjacket_bus::Bus;
-use cornjacket_domain::{Clock, Event, Limits, Partitions};
+use cornjacket_domain::{Clock, Event, Limits, Partitions, event};
 use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
 use cornjacket_proto::admin::{
     DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
@@ -22,12 +22,9 @@ use cornjacket_proto::admin::{
     ResumeConsumerResponse,
 };
 use cornjacket_proto::events as proto;
-use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId, Rebuilds};
-use prost_types::value::Kind;
-use prost_types::{Struct, Value};
 use tonic::{Request, Response, Status};
 
 use crate::projections::Parameters;
@@ -77,7 +74,6 @@ impl AdminRpc {
     /// Stores that an operator asked for something, before it is done: what was done is always there to be found. Returns
     /// the id of the event.
     async fn audit(&self, action: &Action<'_>) -> Result<String, Failure> {
-        let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
         // Who it is comes with authentication.
         let fields = [
             ("caller", "anyone"),
@@ -86,12 +82,11 @@ impl AdminRpc {
             ("reason", action.reason),
             ("detail", &action.detail),
         ];
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
         let event = proto::Event {
             source: "cornjacket/admin".to_owned(),
             r#type: "system.admin_action".to_owned(),
             subject: action.resource.clone(),
-            payload: Some(Payload::Struct(Struct { fields })),
+            payload: Some(event::texts(fields)),
             ..proto::Event::default()
         };
         let event = Event::new(event, self.clock.now(), &Limits::default())

@@ -1,6 +1,6 @@
 //! `GetEventTimeline`: where an event is.
 
-use cornjacket_domain::{EventKey, StoredEvent, Topic};
+use cornjacket_domain::{EventKey, StoredEvent};
 use cornjacket_proto::query::{GetEventTimelineRequest, GetEventTimelineResponse, Stage};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{ConsumerStatus, Snapshot};
@@ -24,8 +24,7 @@ pub(super) async fn get_event_timeline(
     let found = snapshot.find(EventKey::new(&source, &id)).await.map_err(|error| store_failed(&error))?;
     let stored = found.ok_or_else(|| no_such_event(&id, &source))?;
     caller.authorize_subject(&stored.subject)?;
-    let topic = Topic::of_type(&stored.event_type);
-    let partition = rpc.partitions.of_subject(&stored.subject);
+    let (topic, partition) = rpc.partitions.place(&stored.event_type, &stored.subject);
     let stored_at = |name: &str| Stage {
         name: name.to_owned(),
         state: "done".to_owned(),

@@ -1,20 +1,18 @@
 //! Rebuilding projections on SQLite.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cornjacket_domain::{Timestamp, Topic};
+use cornjacket_domain::Timestamp;
 use sqlx::Row;
 
 use super::SqliteStore;
 use super::event_log::signed;
 use super::offsets::SqliteTx;
 use crate::StoreError;
-use crate::offsets::ConsumerPartition;
 use crate::read_model::ProjectionId;
-use crate::rebuild::{Built, LivePartition, RebuildTx, Rebuilds};
+use crate::rebuild::{Built, LivePartition, RebuildTx, Rebuilds, live_partitions};
 
 const DECLARE: &str = "insert into projections (projection, build, fold, last_begun)
     values (?, 1, ?, 1) on conflict do nothing";
@@ -103,24 +101,19 @@ impl Rebuilds for SqliteRebuilds {
 #[async_trait]
 impl RebuildTx for SqliteTx {
     async fn live(&mut self, consumer: &str) -> Result<Vec<LivePartition>, StoreError> {
-        let progress = sqlx::query(PROGRESS).bind(consumer).fetch_all(&mut *self.0).await?;
-        let mut partitions = Vec::with_capacity(progress.len());
-        for row in progress {
-            let Some(topic) = Topic::from_name(row.try_get(0)?) else { continue };
+        let rows = sqlx::query(PROGRESS).bind(consumer).fetch_all(&mut *self.0).await?;
+        let progress = rows.iter().map(|row| {
             let partition = row.try_get(1)?;
-            let at = ConsumerPartition { consumer: consumer.to_owned(), topic: topic.name(), partition };
-            let last_position = row.try_get::<i64, _>(2)?.cast_unsigned();
-            partitions.push(LivePartition { at, last_position, parked: BTreeMap::new() });
-        }
-        for row in sqlx::query(PARKED).bind(consumer).fetch_all(&mut *self.0).await? {
-            let (topic, partition): (&str, u16) = (row.try_get(0)?, row.try_get(1)?);
-            let here = |live: &&mut LivePartition| live.at.topic == topic && live.at.partition == partition;
-            if let Some(live) = partitions.iter_mut().find(here) {
-                let key = Bytes::from(row.try_get::<Vec<u8>, _>(2)?);
-                live.parked.insert(key, row.try_get::<i64, _>(3)?.cast_unsigned());
-            }
-        }
-        Ok(partitions)
+            Ok((row.try_get(0)?, partition, row.try_get::<i64, _>(2)?.cast_unsigned()))
+        });
+        let progress = progress.collect::<Result<_, StoreError>>()?;
+        let rows = sqlx::query(PARKED).bind(consumer).fetch_all(&mut *self.0).await?;
+        let parked = rows.iter().map(|row| {
+            let partition = row.try_get(1)?;
+            let key = Bytes::from(row.try_get::<Vec<u8>, _>(2)?);
+            Ok((row.try_get(0)?, partition, key, row.try_get::<i64, _>(3)?.cast_unsigned()))
+        });
+        Ok(live_partitions(consumer, progress, parked.collect::<Result<_, StoreError>>()?))
     }
 
     /// The one writer of the file is this transaction.

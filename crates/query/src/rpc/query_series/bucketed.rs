@@ -3,7 +3,7 @@
 use cornjacket_domain::{RollupStep, SeriesKey, Timestamp};
 use cornjacket_proto::query::{Aggregation, Fill, QuerySeriesRequest, QuerySeriesResponse, Series};
 use cornjacket_proto::status::Failure;
-use cornjacket_store::{SeriesId, Snapshot, StoreError, TimeRange};
+use cornjacket_store::{SeriesId, Snapshot, TimeRange};
 use prost_types::Duration;
 
 use super::{kept, key_to_proto};
@@ -41,8 +41,9 @@ impl Plan {
         let aggregates = aggregates(&request.aggregations)?;
         let fill = Fill::try_from(request.fill).map_err(|_| invalid("fill", "is not known", "GRAMMAR"))?;
         let edges = edges(step, &request.time_zone, range, MOST_BUCKETS / series)?;
-        let ends = |edges: &[Timestamp]| Some(TimeRange { start: *edges.first()?, end: *edges.last()? });
-        let range = kept(ends(&edges).unwrap_or(range), rpc.oldest_sample());
+        // The first and the last bucket are whole.
+        let whole = TimeRange { start: edges[0], end: edges[edges.len() - 1] };
+        let range = kept(whole, rpc.oldest_sample());
         let source = if aggregates.need_samples() { None } else { coarsest(&edges) };
         Ok(Self { edges, range, aggregates, fill, source, samples_left: MOST_SAMPLES })
     }
@@ -93,7 +94,7 @@ impl Plan {
         let (mut after, mut place) = (None, Place(0));
         loop {
             let read = snapshot.samples(series, self.range, after, AT_ONCE).await;
-            let samples = read.map_err(|error: StoreError| store_failed(&error))?;
+            let samples = read.map_err(|error| store_failed(&error))?;
             let Some(left) = self.samples_left.checked_sub(samples.len()) else {
                 return Err(too_many_samples());
             };

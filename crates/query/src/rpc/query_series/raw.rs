@@ -6,7 +6,7 @@ use cornjacket_proto::status::Failure;
 use cornjacket_store::{Snapshot, TimeRange};
 
 use super::{kept, key_to_proto, sample_to_proto};
-use crate::page::Cursor;
+use crate::page::{self, Cursor};
 use crate::rpc::{QueryRpc, invalid, store_failed};
 
 const DEFAULT: u32 = 1_000;
@@ -48,11 +48,7 @@ impl Page {
                 return Err(invalid(field, "needs a step", "MISMATCH"));
             }
         }
-        let size = match u32::try_from(request.page_size) {
-            Ok(0) => DEFAULT,
-            Ok(size) => size.min(MOST),
-            Err(_) => return Err(invalid("page_size", "must not be negative", "OUT_OF_RANGE")),
-        };
+        let size = page::size_within(request.page_size, DEFAULT, MOST)?;
         let (start, end) = (request.start_time.as_ref(), request.end_time.as_ref());
         let cursor = Cursor::of(format!("samples {keys:?} {start:?} {end:?}"));
         let after: Option<After> = cursor.read(&request.page_token)?;

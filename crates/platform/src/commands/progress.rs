@@ -1,0 +1,17 @@
+//! Progress along the log, on a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar that counts positions, with the time that is left. Nothing is drawn where there is no terminal.
+pub fn positions() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} positions, {per_sec}, {eta} left");
+    ProgressBar::new(0).with_style(style.expect("a template of ours"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_template_is_one() {
+        assert_eq!(super::positions().position(), 0);
+    }
+}
