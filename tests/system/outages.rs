@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cornjacket_proto::admin::ListDeadLettersRequest;
 use cornjacket_proto::google::rpc;
 use cornjacket_proto::ingest::AppendRequest;
 use cornjacket_testkit::{Kafka, Postgres, Process, fresh_database, shared_kafka, wait};
@@ -9,7 +10,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 
-use super::cornjacket::{http_get, is_ready, stop};
+use super::cornjacket::{Cornjacket, http_get, is_ready, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, read_log};
 use super::load::{self, Acknowledged};
@@ -36,8 +37,7 @@ async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
     wait::until(BACK, "events are acknowledged", async || acknowledged.count() > 1_000).await?;
 
     kafka.kill().await?;
-    let away = Duration::from_secs(if load::long() { 60 } else { 12 });
-    let (until, mut largest, mut before) = (Instant::now() + away, 0, acknowledged.count());
+    let (until, mut largest, mut before) = (Instant::now() + away(12), 0, acknowledged.count());
     while Instant::now() < until {
         wait::until(BACK, "ingest goes on", async || acknowledged.count() > before + 100).await?;
         before = acknowledged.count();
@@ -50,10 +50,25 @@ async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
     assert!(largest < MEMORY, "{largest} bytes resident");
     acknowledged.check(&read_log(&full_stack.database).await?)?;
     full_stack.check().await?;
+    assert_unharmed(&cornjacket).await?;
+    // It stops in time while it cannot take leave of its groups.
+    kafka.kill().await?;
+    stop(process).await
+}
+
+/// An outage is neither the fault of an event nor a stage that is stuck.
+async fn assert_unharmed(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let metrics = http_get(cornjacket.ops, "/metrics").await?;
     assert!(metrics.contains(r#"cornjacket_stage_state{stage="relay",state="running"} 1"#), "{metrics}");
-    assert!(!metrics.contains("cornjacket_stage_restarts_total"), "an outage is not a stage that is stuck");
-    stop(process).await
+    assert!(!metrics.contains("cornjacket_stage_restarts_total"), "{metrics}");
+    let dead = cornjacket.admin().await?.list_dead_letters(ListDeadLettersRequest::default()).await?;
+    assert_eq!(dead.into_inner().dead_letters, []);
+    Ok(())
+}
+
+/// For how long a server is away.
+fn away(seconds: u64) -> Duration {
+    Duration::from_secs(if load::long() { 60 } else { seconds })
 }
 
 /// UNAVAILABLE, with the time after which to try again.
@@ -84,10 +99,13 @@ async fn postgres_may_be_away_and_callers_are_told() -> anyhow::Result<()> {
             assert!(is_retryable(&status), "{status:?}");
         }
         wait::until(BACK, "readiness says so", async || !is_ready(cornjacket.ops).await).await?;
-        let mut ingest = cornjacket.ingest().await?;
-        let refused = ingest.append(AppendRequest { event: Some(reading("pump", "while-away", 1.0)) });
-        let refused = timeout(Duration::from_secs(10), refused).await?.expect_err("refused");
-        assert!(is_retryable(&refused), "{refused:?}");
+        let until = Instant::now() + away(1);
+        while Instant::now() < until {
+            let mut ingest = cornjacket.ingest().await?;
+            let refused = ingest.append(AppendRequest { event: Some(reading("pump", "while-away", 1.0)) });
+            let refused = timeout(Duration::from_secs(10), refused).await?.expect_err("refused");
+            assert!(is_retryable(&refused), "{refused:?}");
+        }
         if stalled {
             postgres.resume()?;
         } else {
@@ -101,5 +119,6 @@ async fn postgres_may_be_away_and_callers_are_told() -> anyhow::Result<()> {
     drop(writers);
     acknowledged.check(&read_log(&full_stack.database).await?)?;
     full_stack.check().await?;
+    assert_unharmed(&cornjacket).await?;
     stop(process).await
 }

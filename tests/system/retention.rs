@@ -134,10 +134,12 @@ async fn user_session(cornjacket: &Cornjacket) -> anyhow::Result<Vec<ConsumerPro
 }
 
 async fn is_in_state(cornjacket: &Cornjacket, state: &str) -> anyhow::Result<()> {
-    wait::until(DEADLINE, state, async || {
-        user_session(cornjacket).await.is_ok_and(|all| all.iter().all(|one| one.state == state))
-    })
-    .await
+    let mut seen = Ok(Vec::new());
+    let is_there = wait::until(DEADLINE, state, async || {
+        seen = user_session(cornjacket).await;
+        seen.as_ref().is_ok_and(|all| all.iter().all(|one| one.state == state))
+    });
+    is_there.await.with_context(|| format!("{seen:?}"))
 }
 
 /// Today's samples of the first device.
@@ -227,7 +229,7 @@ async fn fifteen_days(cornjacket: Cornjacket) -> anyhow::Result<()> {
 
     let process = start(&later).await?;
     rebuild(&later, "user_session").await?;
-    is_in_state(&later, "paused").await?;
+    is_in_state(&later, "paused").await.with_context(|| process.log())?;
     let mut admin = later.admin().await?;
     admin.resume_consumer(ResumeConsumerRequest { consumer: "user_session".into() }).await?;
     append(&later, 0..SUBJECTS, "later", &mut tokens).await?;

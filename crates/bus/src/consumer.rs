@@ -34,7 +34,7 @@ use self::owned::{Owned, Partitions, Reads, state_of_all};
 use crate::checkpoint::{Orders, Report};
 use crate::consumer::way_back::WayBack;
 use crate::{Assigned, Assignment, Begin, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery};
-use crate::{PartitionedLog, TopicPartition};
+use crate::{PartitionedLog, Subscription, TopicPartition};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -155,7 +155,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         let mut owned = Partitions::new();
         let mut reports = interval(REPORT_EVERY);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut paused, mut told, mut way_back) = (false, Told::default(), None);
+        // Until operators were heard: what is paused stays so when it begins again.
+        let (mut paused, mut told, mut way_back) = (true, Told::default(), None);
         // What came while paused, or cannot be parked. One is enough: nothing more is asked for until it is handled.
         let (mut held, mut room) = (None, true);
         loop {
@@ -184,9 +185,11 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     }
                     room = true;
                 }
-                delivery = subscription.next(), if held.is_none() => match delivery? {
+                delivery = next(subscription.as_mut(), held.is_none()) => match delivery? {
                     Delivery::Assigned(assignment) => {
+                        held = None;
                         (owned, way_back) = self.take_over(assignment, lacking).await?;
+                        self.show(&owned, paused);
                     }
                     Delivery::Records(at, records) => held = Some((at, records)),
                 },
@@ -220,7 +223,6 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             });
             owned.insert(at, Owned { progress, parked, reads, limits: self.limits, is_full: false });
         }
-        self.show(&owned, false);
         // Nobody listening means that the assignment is over again; the next one is on its way.
         drop(assignment.begin_at.send(begins));
         Ok((owned, way_back))
@@ -270,6 +272,16 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             *known = state;
             news
         });
+    }
+}
+
+/// What comes next. A consumer that has records and cannot handle them now wants no more, but still hears what it is
+/// assigned: others wait for its answer.
+async fn next(subscription: &mut dyn Subscription, wants_records: bool) -> Result<Delivery, BusError> {
+    if wants_records {
+        subscription.next().await
+    } else {
+        subscription.assigned().await.map(Delivery::Assigned)
     }
 }
 

@@ -74,14 +74,8 @@ enum Phase {
 #[async_trait]
 impl Subscription for LogSubscription {
     async fn next(&mut self) -> Result<Delivery, BusError> {
-        if let Phase::Ask(partitions) = &self.phase {
-            let partitions = partitions.clone();
-            let (begin_at, answer) = oneshot::channel();
-            self.phase = Phase::Asked(partitions.clone(), answer);
-            // All of the log is here, and always was.
-            let whole = |at: TopicPartition| Assigned { at, offsets: 0..=u64::MAX };
-            let partitions = partitions.into_iter().map(whole).collect();
-            return Ok(Delivery::Assigned(Assignment { partitions, begin_at }));
+        if let Some(assignment) = self.ask() {
+            return Ok(Delivery::Assigned(assignment));
         }
         self.hear_where_to_begin().await?;
         loop {
@@ -92,12 +86,30 @@ impl Subscription for LogSubscription {
         }
     }
 
+    async fn assigned(&mut self) -> Result<Assignment, BusError> {
+        match self.ask() {
+            Some(assignment) => Ok(assignment),
+            None => std::future::pending().await,
+        }
+    }
+
     async fn let_flow(&mut self, _: TopicPartition) -> Result<(), BusError> {
         Ok(())
     }
 }
 
 impl LogSubscription {
+    /// The only assignment, once.
+    fn ask(&mut self) -> Option<Assignment> {
+        let Phase::Ask(partitions) = &self.phase else { return None };
+        let partitions = partitions.clone();
+        let (begin_at, answer) = oneshot::channel();
+        self.phase = Phase::Asked(partitions.clone(), answer);
+        // All of the log is here, and always was.
+        let whole = |at: TopicPartition| Assigned { at, offsets: 0..=u64::MAX };
+        Some(Assignment { partitions: partitions.into_iter().map(whole).collect(), begin_at })
+    }
+
     async fn hear_where_to_begin(&mut self) -> Result<(), BusError> {
         let Phase::Asked(partitions, answer) = &mut self.phase else { return Ok(()) };
         let offsets = answer.await.map_err(|_| BusError::Outage("nobody said where to begin".into()))?;

@@ -74,6 +74,9 @@ pub trait Subscription: Send {
     /// What comes next. Cancel safe.
     async fn next(&mut self) -> Result<Delivery, BusError>;
 
+    /// The next assignment, for whoever wants no records meanwhile. Cancel safe.
+    async fn assigned(&mut self) -> Result<Assignment, BusError>;
+
     /// Has the records come of a partition that was to begin later: those from where the bus ended when it was assigned.
     async fn let_flow(&mut self, at: TopicPartition) -> Result<(), BusError>;
 }

@@ -4,6 +4,7 @@
 //! `OTEL_*` variables say, and not at all until one of them names an endpoint.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Context;
 use opentelemetry::trace::TracerProvider;
@@ -20,13 +21,16 @@ const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP
 /// What the exporter's own connection logs and spans: exported, it would make more of itself without end.
 const EXPORTERS_OWN: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "opentelemetry"];
 
+/// How long threads may take to end what they do: to leave a group of consumers, to close a connection.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Runs `main` on a runtime with logs and traces on, and lets the last traces out at the end.
 pub fn block_on<T>(
     settings: &crate::config::LogSettings,
     main: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let traces = init(settings)?;
         let result = main.await;
         if let Some(traces) = traces
@@ -35,7 +39,9 @@ pub fn block_on<T>(
             tracing::warn!(%error, "the last traces were not exported");
         }
         result
-    })
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    result
 }
 
 /// One filter for logs and traces alike. Filters of single layers lose spans whenever somebody asks whether something

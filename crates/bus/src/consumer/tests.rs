@@ -76,6 +76,26 @@ async fn who_is_overtaken_goes_on_from_where_the_other_came() {
     assert_eq!(handled(&shared), [2, 3], "the thief had the first");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_paused_with_records_in_hand_still_hears_what_it_is_assigned() {
+    let shared = Shared::default();
+    shared.with(|table| table.paused = true);
+    let bus = ScriptedBus::new(three());
+    let rebalance = bus.rebalance.clone();
+    let consumer = Consumer::new(Arc::new(bus), shared.clone(), Noting::default(), EPOCH);
+    let running = tokio::spawn(consumer.run(std::future::pending()));
+    until(&shared, |table| table.loads == 2).await;
+    // Somebody else has had the partition, and was not paused.
+    shared.with(|table| table.progress.insert(partition(0), Progress { next_offset: 3, last_position: 2 }));
+    rebalance.notify_one();
+    until(&shared, |table| table.loads == 4).await;
+    assert!(handled(&shared).is_empty());
+    shared.with(|table| table.paused = false);
+    until(&shared, all_handled(3)).await;
+    assert_eq!(handled(&shared), [3]);
+    running.abort();
+}
+
 fn keyed(position: u64, key: &'static str) -> Record {
     Record { key: Bytes::from_static(key.as_bytes()), ..record(0, position) }
 }

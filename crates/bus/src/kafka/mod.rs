@@ -1,6 +1,7 @@
 //! Kafka, or whatever speaks its protocol. Nothing else here names rdkafka.
 
 mod marks;
+mod poller;
 mod publisher;
 mod reader;
 mod replayer;

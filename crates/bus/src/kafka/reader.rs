@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::{PATIENCE, blocking, client, failed, subscription, topic_name};
+use super::{PATIENCE, blocking, client, failed, poller, topic_name};
 use crate::{BusError, Record, TopicPartition};
 
 /// What to look at.
@@ -127,7 +127,7 @@ fn assign(consumer: &StreamConsumer, look: &Look) -> Result<BTreeSet<i32>, BusEr
 fn looked(topic: Topic, message: &BorrowedMessage<'_>) -> Result<Looked, BusError> {
     let partition = u16::try_from(message.partition())
         .map_err(|_| BusError::Refused(format!("{topic}: partition {} is none", message.partition())))?;
-    let record = subscription::record(TopicPartition { topic, partition }, message)?;
+    let record = poller::record(TopicPartition { topic, partition }, message)?;
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
     };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::events::Event;
 use prost::Message;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::super::*;
 use crate::codec::Envelope;
@@ -44,11 +44,13 @@ pub(super) struct ScriptedBus {
     pub(super) records: Vec<Record>,
     /// What it claims to have.
     pub(super) offsets: RangeInclusive<u64>,
+    /// Assigns everything once more to whoever wants no records.
+    pub(super) rebalance: Arc<Notify>,
 }
 
 impl ScriptedBus {
-    pub(super) const fn new(records: Vec<Record>) -> Self {
-        Self { records, offsets: 0..=u64::MAX }
+    pub(super) fn new(records: Vec<Record>) -> Self {
+        Self { records, offsets: 0..=u64::MAX, rebalance: Arc::default() }
     }
 }
 
@@ -57,6 +59,7 @@ pub(super) struct ScriptedSubscription {
     offsets: RangeInclusive<u64>,
     answer: Option<oneshot::Receiver<Vec<Begin>>>,
     asked: bool,
+    rebalance: Arc<Notify>,
     /// Partitions that begin later.
     later: BTreeSet<TopicPartition>,
 }
@@ -79,12 +82,20 @@ impl Bus for ScriptedBus {
             offsets: self.offsets.clone(),
             answer: None,
             asked: false,
+            rebalance: self.rebalance.clone(),
             later: BTreeSet::new(),
         }))
     }
 }
 
 impl ScriptedSubscription {
+    fn ask(&mut self) -> Assignment {
+        let (begin_at, answer) = oneshot::channel();
+        (self.asked, self.answer) = (true, Some(answer));
+        let assigned = |at| Assigned { at, offsets: self.offsets.clone() };
+        Assignment { partitions: [partition(0), partition(1)].map(assigned).into(), begin_at }
+    }
+
     async fn hear(&mut self) {
         let Some(answer) = self.answer.take() else { return };
         let begins = answer.await.expect("the consumer answers");
@@ -103,11 +114,7 @@ impl ScriptedSubscription {
 impl Subscription for ScriptedSubscription {
     async fn next(&mut self) -> Result<Delivery, BusError> {
         if !self.asked {
-            let (begin_at, answer) = oneshot::channel();
-            (self.asked, self.answer) = (true, Some(answer));
-            let assigned = |at| Assigned { at, offsets: self.offsets.clone() };
-            let partitions = [partition(0), partition(1)].map(assigned).into();
-            return Ok(Delivery::Assigned(Assignment { partitions, begin_at }));
+            return Ok(Delivery::Assigned(self.ask()));
         }
         self.hear().await;
         let flows = self.script.iter().position(|record| !self.later.contains(&record.at));
@@ -115,6 +122,13 @@ impl Subscription for ScriptedSubscription {
             Some(record) => Ok(Delivery::Records(record.at, vec![record])),
             None => std::future::pending().await,
         }
+    }
+
+    async fn assigned(&mut self) -> Result<Assignment, BusError> {
+        if self.asked {
+            self.rebalance.notified().await;
+        }
+        Ok(self.ask())
     }
 
     async fn let_flow(&mut self, at: TopicPartition) -> Result<(), BusError> {
@@ -137,6 +151,8 @@ pub(super) struct Table {
     /// Commits that go through and are reported as failed.
     pub(super) lost_answers: usize,
     pub(super) steal: bool,
+    /// How often a partition was taken over.
+    pub(super) loads: usize,
     /// What operators were last told.
     pub(super) reports: Vec<Report>,
 }
@@ -163,7 +179,10 @@ impl Checkpoint for Shared {
     type Tx = Tx;
 
     async fn load(&self, _: &str, at: TopicPartition) -> Result<Progress, CheckpointError> {
-        Ok(self.with(|table| table.progress.get(&at).copied().unwrap_or_default()))
+        Ok(self.with(|table| {
+            table.loads += 1;
+            table.progress.get(&at).copied().unwrap_or_default()
+        }))
     }
 
     async fn begin(

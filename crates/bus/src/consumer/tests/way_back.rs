@@ -65,7 +65,7 @@ async fn what_the_bus_has_forgotten_is_read_from_the_log_and_the_rest_from_the_b
     let records: Vec<_> = (log - 9..=last).map(|position| at_offset(position - 2_400, position)).collect();
     for offsets in [0..=95, 90..=99, 101..=101] {
         let shared = was_there();
-        let bus = ScriptedBus { records: records.clone(), offsets: offsets.clone() };
+        let bus = ScriptedBus { offsets: offsets.clone(), ..ScriptedBus::new(records.clone()) };
         let running =
             tokio::spawn(consumer(bus, &shared, &Noting::default(), log).run(std::future::pending()));
         until(&shared, until_position(last)).await;
@@ -79,7 +79,8 @@ async fn what_the_bus_has_forgotten_is_read_from_the_log_and_the_rest_from_the_b
 async fn a_topic_made_anew_that_has_grown_beyond_is_seen_through() {
     // The offset is in range, but the record there says that something came before it.
     let shared = was_there();
-    let bus = ScriptedBus { records: vec![at_offset(100, 7), at_offset(101, 8)], offsets: 0..=102 };
+    let bus =
+        ScriptedBus { offsets: 0..=102, ..ScriptedBus::new(vec![at_offset(100, 7), at_offset(101, 8)]) };
     let running = tokio::spawn(consumer(bus, &shared, &Noting::default(), 8).run(std::future::pending()));
     until(&shared, until_position(8)).await;
     assert_eq!(handled(&shared), [3, 4, 5, 6, 7, 8]);
@@ -89,7 +90,7 @@ async fn a_topic_made_anew_that_has_grown_beyond_is_seen_through() {
 #[tokio::test(start_paused = true)]
 async fn poison_on_the_way_back_parks_its_key_and_keeps_its_place() {
     let shared = was_there();
-    let bus = ScriptedBus { records: vec![at_offset(5, 6)], offsets: 0..=5 };
+    let bus = ScriptedBus { offsets: 0..=5, ..ScriptedBus::new(vec![at_offset(5, 6)]) };
     let handler = Noting::refusing(&[4]);
     let running = tokio::spawn(consumer(bus, &shared, &handler, 5).run(std::future::pending()));
     until(&shared, until_position(6)).await;
@@ -106,7 +107,7 @@ async fn poison_on_the_way_back_parks_its_key_and_keeps_its_place() {
 async fn who_reads_the_log_says_so() {
     let shared = was_there();
     shared.with(|table| table.paused = true);
-    let bus = ScriptedBus { records: vec![], offsets: 0..=0 };
+    let bus = ScriptedBus { offsets: 0..=0, ..ScriptedBus::new(vec![]) };
     let running = tokio::spawn(consumer(bus, &shared, &Noting::default(), 3).run(std::future::pending()));
     let reasons =
         |table: &Table| -> Vec<String> { table.reports.iter().map(|report| report.reason.clone()).collect() };
