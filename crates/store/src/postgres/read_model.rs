@@ -14,11 +14,15 @@ use crate::read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, Sta
 const STATE: &str = "select subject, state::text, last_position, event_time from timeseries.projection_states
     where projection = $1 and subject = $2
         and version = (select build from timeseries.projections where projection = $1)";
-// In the order of the key, so that two consumers that share subjects cannot deadlock.
-const LOAD: &str = "select subject, state::text, last_position, event_time from timeseries.projection_states
-    where projection = $1 and subject = any($3)
-        and version = coalesce($2, (select build from timeseries.projections where projection = $1))
-    order by subject for update";
+// In the order of the key, so that two consumers that share subjects cannot deadlock. One subject after the other: with
+// `any` and an order, PostgreSQL reads all states of the projection while it does not know how many there are.
+const LOAD: &str = "select known.* from (select unnest($3::text[]) as subject order by subject) wanted
+    cross join lateral (
+        select subject, state::text, last_position, event_time from timeseries.projection_states
+        where projection = $1 and subject = wanted.subject
+            and version = coalesce($2, (select build from timeseries.projections where projection = $1))
+        for update
+    ) known";
 const SAVE: &str = "insert into timeseries.projection_states
         (projection, version, subject, state, last_position, event_time)
     select $1, coalesce($2, build), subject, state::jsonb, last_position, event_time
