@@ -12,6 +12,7 @@ mod system {
     mod crash;
     mod doors;
     mod durability;
+    mod faults;
     mod fold;
     mod forgotten;
     mod formats;

@@ -9,7 +9,7 @@ use cornjacket_domain::{Partitions, RollupStep, Sample, SeriesKey, StoredEvent, 
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_query::projections::{self, Declared, Happening, Parameters};
-use cornjacket_store::{SeriesFilter, Store, TimeRange};
+use cornjacket_store::{SeriesFilter, Snapshot, Store, TimeRange};
 use cornjacket_testkit::wait;
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ struct Series {
 /// Every state and every series of a log.
 #[derive(Debug, Default)]
 pub struct Expected {
-    states: BTreeMap<(&'static str, String), Value>,
+    states: Vec<(&'static Declared, BTreeMap<String, Value>)>,
     series: BTreeMap<SeriesKey, Series>,
 }
 
@@ -46,9 +46,7 @@ impl Expected {
             }
         }
         for projection in projections::ALL {
-            for (subject, state) in states(projection, &events)? {
-                expected.states.insert((projection.id.name, subject), state);
-            }
+            expected.states.push((projection, states(projection, &events)?));
         }
         Ok(expected)
     }
@@ -72,11 +70,8 @@ impl Expected {
     /// All of it is stored, to the last bit, and no other series.
     pub async fn check(mut self, store: &Store) -> anyhow::Result<()> {
         let mut snapshot = store.snapshots.begin(PATIENCE).await?;
-        for ((name, subject), expected) in &self.states {
-            let id = projections::by_name(name).context("registered")?.id;
-            let state = snapshot.state(id, subject).await?;
-            let state = state.with_context(|| format!("{name} of {subject} is missing"))?;
-            assert_eq!(&serde_json::from_str::<Value>(&state.json)?, expected, "{name} of {subject}");
+        for (projection, states) in &self.states {
+            check_states(snapshot.as_mut(), projection, states).await?;
         }
         let (mut samples, mut rollups) = (0, 0);
         for (key, expected) in &mut self.series {
@@ -96,7 +91,8 @@ impl Expected {
         let since = Timestamp::from_micros(0);
         let all = SeriesFilter { subject: None, since, after: None, limit: u32::MAX };
         assert_eq!(snapshot.list_series(&all).await?.len(), self.series.len(), "no other series");
-        println!("{} states, {samples} samples and {rollups} roll-ups are the fold", self.states.len());
+        let states: usize = self.states.iter().map(|(_, states)| states.len()).sum();
+        println!("{states} states, {samples} samples and {rollups} roll-ups are the fold");
         Ok(())
     }
 }
@@ -117,6 +113,21 @@ pub fn states(
         }
     }
     Ok(states)
+}
+
+/// Every one of these states is stored.
+pub async fn check_states(
+    snapshot: &mut dyn Snapshot,
+    projection: &Declared,
+    expected: &BTreeMap<String, Value>,
+) -> anyhow::Result<()> {
+    let name = projection.id.name;
+    for (subject, expected) in expected {
+        let state = snapshot.state(projection.id, subject).await?;
+        let state = state.with_context(|| format!("{name} of {subject} is missing"))?;
+        assert_eq!(&serde_json::from_str::<Value>(&state.json)?, expected, "{name} of {subject}");
+    }
+    Ok(())
 }
 
 /// Waits until every consumer has read all that the log has for it.
