@@ -13,8 +13,11 @@ const LOAD: &str = "select next_offset, last_position from timeseries.progress
     where consumer = $1 and topic = $2 and partition = $3";
 const ENTER: &str = "insert into timeseries.progress (consumer, topic, partition, next_offset, last_position)
     values ($1, $2, $3, 0, 0) on conflict do nothing";
+// Partitions of one number have the same subjects, whatever their topics: a consumer changes them one after the other, in
+// all processes. The lock on a state would not do, since the first state of a subject is nowhere yet.
 const MOVE: &str = "update timeseries.progress set next_offset = $6, last_position = $7
-    where consumer = $1 and topic = $2 and partition = $3 and next_offset = $4 and last_position = $5";
+    where consumer = $1 and topic = $2 and partition = $3 and next_offset = $4 and last_position = $5
+        and (select pg_advisory_xact_lock(hashtext($1), $3)) is not null";
 
 /// Offsets in a [`PostgresStore`].
 #[derive(Debug)]

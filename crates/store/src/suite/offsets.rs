@@ -11,6 +11,7 @@ laws!(
     who_has_been_overtaken_has_no_effect,
     of_two_owners_at_once_one_gets_through,
     states_are_overwritten_by_subject_and_build,
+    two_topics_of_one_subject_lose_nothing_of_each_other,
 );
 
 fn at() -> ConsumerPartition {
@@ -86,5 +87,31 @@ async fn states_are_overwritten_by_subject_and_build(backend: Backend) -> anyhow
     loaded.sort_by(|one, other| one.subject.cmp(&other.subject));
     assert_eq!(loaded, [state("a", "{\"x\": 1}", 4), state("b", "{}", 2)]);
     assert_eq!(tx.load_states(PROJECTION, Build::Number(2), &["a", "b"]).await?, [state("a", "[]", 3)]);
+    Ok(())
+}
+
+/// One more round into the state of a subject, by an event of one of the topics that the consumer reads.
+async fn add_round(store: &Store, topic: &'static str, round: u64) -> anyhow::Result<()> {
+    let at = ConsumerPartition { topic, ..at() };
+    let (from, to) = (progress(round), progress(round + 1));
+    let mut tx = store.offsets.begin(&at, from, to).await?.expect("nobody else has this topic");
+    let subject = format!("pump-{round}");
+    let known = tx.load_states(PROJECTION, Build::Live, &[&subject]).await?;
+    let rounds = known.first().map_or(0, |state| state.last_position) + 1;
+    tx.save_states(PROJECTION, Build::Live, &[state(&subject, "{}", rounds)]).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn two_topics_of_one_subject_lose_nothing_of_each_other(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    store.rebuilds.declare(PROJECTION).await?;
+    for round in 0..20 {
+        tokio::try_join!(
+            add_round(&store, "sensor-events", round),
+            add_round(&store, "user-actions", round)
+        )?;
+        let state = snapshot(&store).await?.state(PROJECTION, &format!("pump-{round}")).await?;
+        assert_eq!(state.map(|state| state.last_position), Some(2), "round {round}");
+    }
     Ok(())
 }
