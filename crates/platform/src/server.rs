@@ -142,6 +142,7 @@ impl Process<'_> {
             keep: Duration::from_hours(24) * self.settings.retention.state_days,
             keep_samples: Duration::from_hours(24) * self.settings.retention.series_days,
             parameters: self.settings.projections.parameters(),
+            progress: Arc::default(),
         };
         let admin = AdminRpc {
             log: self.store.log.clone(),

@@ -63,6 +63,9 @@ pub trait ReadModelSnapshot: Send {
     /// How far the consumer has come in a partition: the last position whose effect is in.
     async fn included(&mut self, at: &ConsumerPartition) -> Result<u64, StoreError>;
 
+    /// The same of every partition that the consumer has begun.
+    async fn progress(&mut self, consumer: &str) -> Result<Vec<(ConsumerPartition, u64)>, StoreError>;
+
     /// The lowest position of an event of a subject that is parked in a partition; 0 when it is not known.
     async fn parked(&mut self, at: &ConsumerPartition, subject: &str) -> Result<Option<u64>, StoreError>;
 }

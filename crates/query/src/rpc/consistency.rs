@@ -7,12 +7,11 @@ use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{ConsumerPartition, Snapshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::progress::{self, WAY_BACK};
 use super::{QueryRpc, invalid, store_failed};
 
-/// How often a call that waits for a token looks again.
+/// How often a call that waits for the log of a replica looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
-/// Left of the caller's deadline for the answer's way back.
-const WAY_BACK: Duration = Duration::from_millis(50);
 
 /// Who makes what is read.
 #[derive(Clone, Debug)]
@@ -59,11 +58,15 @@ pub(super) async fn snapshot_of_log(
             return Ok(snapshot);
         }
         drop(snapshot);
-        look_again(deadline, "the log", stored, token.position).await?;
+        let again = Instant::now() + LOOK_AGAIN;
+        if again + WAY_BACK > deadline {
+            return Err(behind("the log", stored, token.position));
+        }
+        sleep_until(again).await;
     }
 }
 
-/// A snapshot that includes what a token promises: looks again and again until there is one.
+/// A snapshot that includes what a token promises: waits until there is one.
 pub(super) async fn snapshot_with(
     rpc: &QueryRpc,
     deadline: Instant,
@@ -85,21 +88,16 @@ pub(super) async fn snapshot_with(
             return Ok(snapshot);
         }
         drop(snapshot);
-        look_again(deadline, maker.consumer, included, token.position).await?;
+        progress::wait_for(rpc, deadline, &at, token.position).await?;
     }
 }
 
-/// Waits a moment, as long as the caller does; else says how far behind it is.
-async fn look_again(deadline: Instant, what: &str, included: u64, wanted: u64) -> Result<(), Failure> {
-    let again = Instant::now() + LOOK_AGAIN;
-    if again + WAY_BACK > deadline {
-        let message = format!("{what} includes position {included}, not yet {wanted}");
-        return Err(Failure::new(ErrorKind::Unavailable, message)
-            .with_reason("BEHIND", [("included", included.to_string()), ("wanted", wanted.to_string())])
-            .with_retry_after(Duration::from_millis(100)));
-    }
-    sleep_until(again).await;
-    Ok(())
+/// The caller's time is over before what it asks for is there: how far behind that is.
+pub(super) fn behind(what: &str, included: u64, wanted: u64) -> Failure {
+    let message = format!("{what} includes position {included}, not yet {wanted}");
+    Failure::new(ErrorKind::Unavailable, message)
+        .with_reason("BEHIND", [("included", included.to_string()), ("wanted", wanted.to_string())])
+        .with_retry_after(Duration::from_millis(100))
 }
 
 /// The event that the token stands for is not in what is read, and waiting does not bring it there.

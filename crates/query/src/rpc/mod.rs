@@ -10,6 +10,7 @@ pub(crate) mod list_events;
 mod list_projections;
 mod list_series;
 pub(crate) mod oldest;
+mod progress;
 mod query_series;
 mod tail_events;
 
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use self::deadline::{time_left, until};
+pub use self::progress::Progress;
 
 use crate::projections::{Moment, Parameters};
 
@@ -64,6 +66,8 @@ pub struct QueryRpc {
     pub keep_samples: Duration,
     /// As when the states were made.
     pub parameters: Parameters,
+    /// How far consumers were when somebody last looked.
+    pub progress: Arc<Progress>,
 }
 
 impl QueryRpc {

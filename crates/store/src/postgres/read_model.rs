@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::dead_letters::partition;
 use super::event_log::{from_sql, to_sql};
 use super::offsets::PostgresTx;
 use super::snapshot::PostgresSnapshot;
@@ -35,6 +36,8 @@ const SAVE: &str = "insert into timeseries.projection_states
 
 const INCLUDED: &str = "select last_position from timeseries.progress
     where consumer = $1 and topic = $2 and partition = $3";
+const PROGRESS: &str =
+    "select consumer, topic, partition, last_position from timeseries.progress where consumer = $1";
 const PARKED: &str = "select min(coalesce(position, 0)) from timeseries.dead_letters
     where consumer = $1 and topic = $2 and partition = $3 and key = convert_to($4, 'UTF8')";
 
@@ -50,6 +53,11 @@ impl ReadModelSnapshot for PostgresSnapshot {
             sqlx::query_scalar(INCLUDED).bind(&at.consumer).bind(at.topic).bind(i32::from(at.partition));
         let position: Option<i64> = query.fetch_optional(&mut *self.0).await?;
         Ok(position.map_or(0, i64::cast_unsigned))
+    }
+
+    async fn progress(&mut self, consumer: &str) -> Result<Vec<(ConsumerPartition, u64)>, StoreError> {
+        let rows = sqlx::query(PROGRESS).bind(consumer).fetch_all(&mut *self.0).await?;
+        rows.iter().map(|row| Ok((partition(row)?, row.try_get::<i64, _>(3)?.cast_unsigned()))).collect()
     }
 
     async fn parked(&mut self, at: &ConsumerPartition, subject: &str) -> Result<Option<u64>, StoreError> {

@@ -5,6 +5,7 @@ use cornjacket_domain::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::dead_letters::partition;
 use super::offsets::SqliteTx;
 use super::snapshot::SqliteSnapshot;
 use crate::StoreError;
@@ -23,6 +24,7 @@ const SAVE: &str = "insert into projection_states
 
 const INCLUDED: &str =
     "select last_position from progress where consumer = ? and topic = ? and partition = ?";
+const PROGRESS: &str = "select consumer, topic, partition, last_position from progress where consumer = ?";
 const PARKED: &str = "select min(coalesce(position, 0)) from dead_letters
     where consumer = ? and topic = ? and partition = ? and key = cast(? as blob)";
 
@@ -37,6 +39,11 @@ impl ReadModelSnapshot for SqliteSnapshot {
         let query = sqlx::query_scalar(INCLUDED).bind(&at.consumer).bind(at.topic).bind(at.partition);
         let position: Option<i64> = query.fetch_optional(self.timeseries().await?).await?;
         Ok(position.map_or(0, i64::cast_unsigned))
+    }
+
+    async fn progress(&mut self, consumer: &str) -> Result<Vec<(ConsumerPartition, u64)>, StoreError> {
+        let rows = sqlx::query(PROGRESS).bind(consumer).fetch_all(self.timeseries().await?).await?;
+        rows.iter().map(|row| Ok((partition(row)?, row.try_get::<i64, _>(3)?.cast_unsigned()))).collect()
     }
 
     async fn parked(&mut self, at: &ConsumerPartition, subject: &str) -> Result<Option<u64>, StoreError> {

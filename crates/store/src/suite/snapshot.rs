@@ -42,6 +42,7 @@ async fn what_is_asked_later_is_answered_as_of_the_same_moment(backend: Backend)
     let mut next = store.snapshots.begin(Duration::from_mins(1)).await?;
     assert_eq!(next.included(&at()).await?, 2);
     assert_eq!(next.included(&ConsumerPartition { partition: 1, ..at() }).await?, 0);
+    assert_eq!(next.progress(&at().consumer).await?, [(at(), 2)]);
     assert_eq!(next.parked(&at(), "pump").await?, None);
     Ok(())
 }
