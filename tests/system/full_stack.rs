@@ -120,8 +120,8 @@ impl FullStack {
                 Delivery::Assigned(assignment) => {
                     drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
                 }
-                Delivery::Records(_, records) => {
-                    for record in records {
+                Delivery::Records(records) => {
+                    for record in records.into_values().flatten() {
                         done |= enough(&record);
                         read.push(record);
                     }

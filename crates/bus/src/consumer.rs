@@ -34,7 +34,7 @@ use self::owned::{Owned, Partitions, Reads, state_of_all};
 use crate::checkpoint::{Orders, Report};
 use crate::consumer::way_back::WayBack;
 use crate::{Assigned, Assignment, Begin, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery};
-use crate::{PartitionedLog, Subscription, TopicPartition};
+use crate::{PartitionedLog, Records, Subscription, TopicPartition};
 
 /// Waits between tries grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -157,12 +157,11 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Until operators were heard: what is paused stays so when it begins again.
         let (mut paused, mut told, mut way_back) = (true, Told::default(), None);
-        // What came while paused, or cannot be parked. One is enough: nothing more is asked for until it is handled.
-        let (mut held, mut room) = (None, true);
+        // What came while paused, or cannot be parked. Nothing more is asked for until it is handled.
+        let (mut held, mut room) = (Records::new(), true);
         loop {
-            if let Some((at, records)) = held.take_if(|_| !paused && room) {
-                let rest = self.work_off(at, &mut owned, records).await?;
-                held = (!rest.is_empty()).then_some((at, rest));
+            if !paused && room {
+                held = self.work_off(held, &mut owned).await?;
             }
             if let Some(way) = way_back.take_if(|_| !paused && room) {
                 way_back = self.walk(way, &mut owned, subscription.as_mut(), lacking).await?;
@@ -185,13 +184,13 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     }
                     room = true;
                 }
-                delivery = next(subscription.as_mut(), held.is_none()) => match delivery? {
+                delivery = next(subscription.as_mut(), held.is_empty()) => match delivery? {
                     Delivery::Assigned(assignment) => {
-                        held = None;
+                        held.clear();
                         (owned, way_back) = self.take_over(assignment, lacking).await?;
                         self.show(&owned, paused);
                     }
-                    Delivery::Records(at, records) => held = Some((at, records)),
+                    Delivery::Records(records) => held = records,
                 },
                 () = ready(()), if way_back.is_some() && !paused && room => {}
             }

@@ -1,13 +1,13 @@
 //! The bus without a broker: consumers read the log itself. A position is its own offset.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use cornjacket_domain::{StoredEvent, Topic};
+use cornjacket_domain::Topic;
 use tokio::sync::{oneshot, watch};
 
 use crate::log::{CHUNK, PartitionedLog};
-use crate::{Assigned, Assignment, Begin, Bus, BusError, Delivery, Published, Publisher, Record};
+use crate::{Assigned, Assignment, Begin, Bus, BusError, Delivery, Published, Publisher, Records};
 use crate::{Subscription, TopicPartition};
 
 /// The log as a bus.
@@ -43,7 +43,6 @@ impl Bus for EmbeddedBus {
             log: self.0.clone(),
             head: self.0.source.watch(),
             phase: Phase::Ask(topics.iter().copied().flat_map(every).collect()),
-            ready: VecDeque::new(),
             after: 0,
             next_offsets: BTreeMap::new(),
         }))
@@ -56,7 +55,6 @@ struct LogSubscription {
     log: PartitionedLog,
     head: watch::Receiver<u64>,
     phase: Phase,
-    ready: VecDeque<(TopicPartition, Vec<Record>)>,
     /// The last position that was read from the log.
     after: u64,
     /// What each partition wants next; what it does not want it has had.
@@ -79,10 +77,10 @@ impl Subscription for LogSubscription {
         }
         self.hear_where_to_begin().await?;
         loop {
-            if let Some((at, records)) = self.ready.pop_front() {
-                return Ok(Delivery::Records(at, records));
+            let records = self.read_on().await?;
+            if !records.is_empty() {
+                return Ok(Delivery::Records(records));
             }
-            self.read_on().await?;
         }
     }
 
@@ -125,30 +123,24 @@ impl LogSubscription {
     }
 
     /// Reads the next chunk, and waits for one when there is none.
-    async fn read_on(&mut self) -> Result<(), BusError> {
+    async fn read_on(&mut self) -> Result<Records, BusError> {
         // Marked as seen before reading: what is stored while we read wakes the wait.
         self.head.borrow_and_update();
         let events = self.log.source.read(self.after, CHUNK).await;
         let events = events.map_err(|error| BusError::Outage(error.to_string()))?;
         let Some(last) = events.last() else {
-            return self.head.changed().await.map_err(|_| BusError::Outage("the log is closed".into()));
+            let changed = self.head.changed().await;
+            changed.map_err(|_| BusError::Outage("the log is closed".into()))?;
+            return Ok(Records::new());
         };
         self.after = last.position;
+        let mut records = Records::new();
         for event in events {
-            self.sort_in(event);
+            let at = self.log.place(&event);
+            if self.next_offsets.get(&at).is_some_and(|next| event.position >= *next) {
+                records.entry(at).or_default().push(self.log.record(at, event.position, event));
+            }
         }
-        Ok(())
-    }
-
-    fn sort_in(&mut self, event: StoredEvent) {
-        let at = self.log.place(&event);
-        if self.next_offsets.get(&at).is_none_or(|next| event.position < *next) {
-            return;
-        }
-        let record = self.log.record(at, event.position, event);
-        match self.ready.iter_mut().find(|(other, _)| *other == at) {
-            Some((_, records)) => records.push(record),
-            None => self.ready.push_back((at, vec![record])),
-        }
+        Ok(records)
     }
 }

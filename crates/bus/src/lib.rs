@@ -22,5 +22,7 @@ pub use codec::{Delivered, Format, Record, Undecodable};
 pub use consumer::{Consumer, Handler, HandlerError};
 pub use error::BusError;
 pub use log::{LogSource, PartitionedLog};
-pub use port::{Assigned, Assignment, Begin, Bus, Delivery, Publisher, Subscription, TopicPartition};
+pub use port::{
+    Assigned, Assignment, Begin, Bus, Delivery, Publisher, Records, Subscription, TopicPartition,
+};
 pub use published::{Mark, Published};

@@ -1,5 +1,6 @@
 //! The port onto the bus.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::ops::RangeInclusive;
 
@@ -81,14 +82,17 @@ pub trait Subscription: Send {
     async fn let_flow(&mut self, at: TopicPartition) -> Result<(), BusError>;
 }
 
+/// Records by partition, each in order.
+pub type Records = BTreeMap<TopicPartition, Vec<Record>>;
+
 /// What a member of a consumer group is handed.
 #[derive(Debug)]
 pub enum Delivery {
     /// The partitions that are the member's from now on; those it had before are no longer, unless they are here.
     /// Records come after it has said where to begin.
     Assigned(Assignment),
-    /// Records of one partition, in order.
-    Records(TopicPartition, Vec<Record>),
+    /// Records by partition, each in order.
+    Records(Records),
 }
 
 /// A question: where to begin?

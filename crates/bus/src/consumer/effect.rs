@@ -1,14 +1,19 @@
 //! Records take effect: those that can be handled, in one transaction with the offset; the others park their keys.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 use tracing::Instrument;
 
 use super::batch::Batch;
 use super::owned::{Owned, Partitions};
 use super::{BACK_OFF, Consumer, Handler, HandlerError, Interrupted, State};
-use crate::{Checkpoint, CheckpointError, Progress, Record, TopicPartition, trace};
+use crate::{Checkpoint, CheckpointError, Progress, Record, Records, TopicPartition, trace};
+
+/// Numbers of partitions that are worked on at once: while one waits for the disk, others get on.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Why a batch has no effect.
 #[derive(Debug)]
@@ -47,17 +52,54 @@ impl From<HandlerError> for NoEffect {
 }
 
 impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
-    /// Handles the records of a partition, however long that takes: returns those that would have to be parked and have no
-    /// room, and what follows them. Those of a partition that is no longer ours are left out.
+    /// Handles records, however long that takes: returns those that would have to be parked and have no room, and what
+    /// follows them. Those of a partition that is no longer ours are left out. Partitions of one number have the same keys,
+    /// whatever their topics, and go one after the other; others side by side.
     pub(super) async fn work_off(
         &self,
-        at: TopicPartition,
+        mut records: Records,
         partitions: &mut Partitions,
+    ) -> Result<Records, Interrupted> {
+        if records.is_empty() {
+            return Ok(records);
+        }
+        let mut by_number: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        for (at, owned) in &mut *partitions {
+            if let Some(records) = records.remove(at) {
+                by_number.entry(at.partition).or_default().push((*at, owned, records));
+            }
+        }
+        // Boxed: the compiler cannot tell that these may be sent to other threads.
+        let mut works = Vec::with_capacity(by_number.len());
+        for work in by_number.into_values() {
+            works.push(self.work_off_in_turn(work).boxed());
+        }
+        let rests: Vec<Records> = stream::iter(works).buffer_unordered(SIDE_BY_SIDE).try_collect().await?;
+        self.show(partitions, false);
+        Ok(rests.into_iter().flatten().collect())
+    }
+
+    async fn work_off_in_turn(
+        &self,
+        works: Vec<(TopicPartition, &mut Owned, Vec<Record>)>,
+    ) -> Result<Records, Interrupted> {
+        let mut rests = Records::new();
+        for (at, owned, records) in works {
+            let rest = self.work_off_one(at, owned, records).await?;
+            if !rest.is_empty() {
+                rests.insert(at, rest);
+            }
+        }
+        Ok(rests)
+    }
+
+    async fn work_off_one(
+        &self,
+        at: TopicPartition,
+        owned: &mut Owned,
         mut records: Vec<Record>,
     ) -> Result<Vec<Record>, Interrupted> {
-        let Some(owned) = partitions.get_mut(&at) else { return Ok(vec![]) };
         let (mut wait, mut most) = (BACK_OFF.0, usize::MAX);
-        let mut waited = false;
         loop {
             records.retain(|record| owned.wants(record));
             if records.is_empty() {
@@ -89,7 +131,6 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     most = (batch.events.len() / 2).max(1);
                 }
                 Err(NoEffect::Outage(reason)) => {
-                    waited = true;
                     self.wait_for(reason, &mut wait).await;
                     // Whether a commit that failed took effect is not known until the checkpoint says so.
                     if let Ok(known) = self.checkpoint.load(self.handler.name(), at).await {
@@ -98,9 +139,6 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     }
                 }
             }
-        }
-        if waited || owned.is_full {
-            self.show(partitions, false);
         }
         Ok(records)
     }

@@ -184,7 +184,7 @@ async fn what_cannot_be_stored_is_found_by_halving() {
             is_full: false,
         },
     )]);
-    consumer.work_off(partition(0), &mut owned, records).await.expect("no outage");
+    consumer.work_off([(partition(0), records)].into(), &mut owned).await.expect("no outage");
     assert_eq!(handled(&shared), [1, 2, 3, 5, 6, 8, 9]);
     assert_eq!(offsets(&shared), [(4, true), (7, false)]);
     assert_eq!(owned[&partition(0)].parked.keys, BTreeSet::from([Bytes::from_static(b"b")]));

@@ -11,8 +11,9 @@ use super::batch::Batch;
 use super::effect::NoEffect;
 use super::owned::{Owned, Partitions, Reads};
 use super::{Consumer, Handler, Interrupted};
+use crate::TopicPartition;
 use crate::log::CHUNK;
-use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Subscription, TopicPartition};
+use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Records, Subscription};
 
 /// Steps after which the way is remembered also where it had no event of a partition: progress, and not to be gone again.
 const SHOW_EVERY: u32 = 100;
@@ -39,13 +40,13 @@ impl WayBack {
         &mut self,
         log: &PartitionedLog,
         owned: &Partitions,
-    ) -> Result<(BTreeMap<TopicPartition, Vec<Record>>, bool), Interrupted> {
+    ) -> Result<(Records, bool), Interrupted> {
         let after = self.after.unwrap_or_default();
         let events = log.source.read(after, CHUNK).await;
         let events = events.map_err(|error| Interrupted::Log(error.to_string()))?;
         let ended = events.len() < CHUNK as usize;
         self.after = Some(events.last().map_or(after, |event| event.position));
-        let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut records = Records::new();
         for event in events {
             let at = log.place(&event);
             if let Some(owned) = owned.get(&at).filter(|_| self.goes_on_at.contains_key(&at)) {
@@ -69,13 +70,9 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     ) -> Result<Option<WayBack>, Interrupted> {
         let Some(log) = &self.log else { return Ok(None) };
         let (records, ended) = way.read(log, owned).await?;
-        let mut no_room = None;
-        for (at, records) in records {
-            let rest = self.work_off(at, owned, records).await?;
-            no_room =
-                rest.first().and_then(|record| record.envelope.position).into_iter().chain(no_room).min();
-        }
-        if let Some(position) = no_room {
+        let rest = self.work_off(records, owned).await?;
+        let first = |records: &Vec<Record>| records.first().and_then(|record| record.envelope.position);
+        if let Some(position) = rest.values().filter_map(first).min() {
             way.after = Some(position - 1);
             return Ok(Some(way));
         }

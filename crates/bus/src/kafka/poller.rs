@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::{PATIENCE, failed};
 use crate::codec::Envelope;
-use crate::{Assigned, Assignment, Begin, BusError, Record, TopicPartition};
+use crate::{Assigned, Assignment, Begin, BusError, Record, Records, TopicPartition};
 
 /// Records that are handed on at once.
 const BATCH: usize = 1_000;
@@ -34,12 +34,12 @@ const POLL: Duration = Duration::from_millis(100);
 /// fetched ahead.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Records of one partition, in order.
+/// Records that were there at once.
+#[derive(Default)]
 pub(super) struct Batch {
     /// The number of the assignment that they came with.
     pub assignment: u64,
-    pub at: TopicPartition,
-    pub records: Vec<Record>,
+    pub records: Records,
 }
 
 /// What the thread owns.
@@ -94,7 +94,7 @@ impl Poller {
         self.hold_back(!self.taken.is_empty())?;
         let wait = if self.held_back { Duration::ZERO } else { POLL };
         let Some(first) = self.consumer.poll(wait) else { return Ok(()) };
-        self.taken.extend(gather(&self.consumer, &first.map_err(explain)?)?);
+        self.taken.push_back(gather(&self.consumer, &first.map_err(explain)?)?);
         Ok(())
     }
 
@@ -147,14 +147,17 @@ impl Poller {
     }
 }
 
-/// The record and all that are there already, by partition.
-fn gather(consumer: &BaseConsumer<Context>, first: &BorrowedMessage<'_>) -> Result<Vec<Batch>, BusError> {
+/// The record and all that are there already.
+fn gather(consumer: &BaseConsumer<Context>, first: &BorrowedMessage<'_>) -> Result<Batch, BusError> {
     let context = consumer.context();
-    let mut batches: BTreeMap<(u64, TopicPartition), Vec<Record>> = BTreeMap::new();
+    let mut batch = Batch::default();
     let mut add = |message: &BorrowedMessage<'_>| {
         let at = context.place(message.topic(), message.partition())?;
         // A poll that brings a record may have brought an assignment before it.
-        batches.entry((context.assignment(), at)).or_default().push(record(at, message)?);
+        if batch.assignment != context.assignment() {
+            batch = Batch { assignment: context.assignment(), records: Records::new() };
+        }
+        batch.records.entry(at).or_default().push(record(at, message)?);
         Ok::<_, BusError>(())
     };
     add(first)?;
@@ -164,8 +167,7 @@ fn gather(consumer: &BaseConsumer<Context>, first: &BorrowedMessage<'_>) -> Resu
             None => break,
         }
     }
-    let batch = |((assignment, at), records)| Batch { assignment, at, records };
-    Ok(batches.into_iter().map(batch).collect())
+    Ok(batch)
 }
 
 /// What librdkafka calls back.

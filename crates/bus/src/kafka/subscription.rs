@@ -72,9 +72,9 @@ impl Subscription for KafkaSubscription {
                 biased;
                 news = self.news.recv() => return self.hear(news).map(Delivery::Assigned),
                 batch = self.records.recv() => {
-                    let Batch { assignment, at, records } = batch.ok_or_else(ended)?;
+                    let Batch { assignment, records } = batch.ok_or_else(ended)?;
                     if assignment == self.assignments {
-                        return Ok(Delivery::Records(at, records));
+                        return Ok(Delivery::Records(records));
                     }
                 }
             }

@@ -119,7 +119,7 @@ impl Subscription for ScriptedSubscription {
         self.hear().await;
         let flows = self.script.iter().position(|record| !self.later.contains(&record.at));
         match flows.and_then(|index| self.script.remove(index)) {
-            Some(record) => Ok(Delivery::Records(record.at, vec![record])),
+            Some(record) => Ok(Delivery::Records([(record.at, vec![record])].into())),
             None => std::future::pending().await,
         }
     }
