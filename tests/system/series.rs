@@ -7,7 +7,7 @@ use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::{AppendRequest, Receipt};
 use cornjacket_proto::query::{
     Aggregation, Bucket, Fill, GetEventTimelineRequest, ListProjectionsRequest, ListSeriesRequest,
-    QuerySeriesRequest, QuerySeriesResponse, Sample, SeriesKey,
+    QuerySeriesRequest, QuerySeriesResponse, Sample, SeriesKey, Stage,
 };
 use cornjacket_testkit::{Program, wait};
 use tonic::{Code, Status};
@@ -208,6 +208,19 @@ async fn questions_are_checked_and_gaps_filled(cornjacket: &Cornjacket) -> anyho
     Ok(())
 }
 
+fn times_follow_one_another(stages: &[Stage]) {
+    let time = |stage: &Stage| stage.time.as_ref().and_then(Timestamp::from_proto);
+    let time_of = |name: &str| stages.iter().find(|stage| stage.name == name).and_then(time);
+    let (accepted, stored) = (time_of("accepted"), time_of("stored"));
+    let published = time_of("published").or(stored);
+    assert!(accepted.is_some() && accepted <= stored && stored <= published, "{stages:?}");
+    let now = SystemClock.now();
+    let consumed = |stage: &&Stage| !["accepted", "stored", "published"].contains(&stage.name.as_str());
+    for consumer in stages.iter().filter(consumed) {
+        assert!(published <= time(consumer) && time(consumer) <= Some(now), "{stages:?}");
+    }
+}
+
 /// An event's way is over when every consumer of its topic has it.
 async fn where_is_my_event(cornjacket: &Cornjacket, stages: &[&str]) -> anyhow::Result<()> {
     let receipt = append(cornjacket, reading("pump-4", "way", 1.0)).await?;
@@ -215,16 +228,31 @@ async fn where_is_my_event(cornjacket: &Cornjacket, stages: &[&str]) -> anyhow::
     let query = cornjacket.query().await?;
     let done = wait::until_some(DEADLINE, "the event is everywhere", async || {
         let timeline = query.clone().get_event_timeline(request.clone()).await.ok()?.into_inner();
-        timeline.stages.iter().all(|stage| stage.state == "done").then_some(timeline)
+        let known = |stage: &Stage| stage.state == "done" && stage.time.is_some();
+        timeline.stages.iter().all(known).then_some(timeline)
     });
     let timeline = done.await?;
     assert_eq!((timeline.position, timeline.topic.as_str()), (receipt.position, "sensor-events"));
     let mut names: Vec<&str> = timeline.stages.iter().map(|stage| stage.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, stages);
+    times_follow_one_another(&timeline.stages);
     let none = GetEventTimelineRequest { id: "none".into(), ..request };
     let refused = query.clone().get_event_timeline(none).await.expect_err("not stored");
     assert_eq!(refused.code(), Code::NotFound);
+    Ok(())
+}
+
+async fn the_operator_is_told_when(cornjacket: &Cornjacket) -> anyhow::Result<()> {
+    let server = format!("127.0.0.1:{}", cornjacket.query);
+    let verb = ["events", "--server", &server, "timeline", "system-test", "way"];
+    let told = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(verb).output(DEADLINE).await?;
+    let line = told.lines().find(|line| line.starts_with("inference")).unwrap_or_default();
+    let columns: Vec<&str> = line.split_whitespace().collect();
+    assert!(
+        matches!(columns[..], [_, "done", time, after, "ms"] if time.ends_with('Z') && after.starts_with('+')),
+        "{told}"
+    );
     Ok(())
 }
 
@@ -236,6 +264,7 @@ async fn series_embedded() -> anyhow::Result<()> {
     late_samples_reach_their_buckets(&cornjacket).await?;
     questions_are_checked_and_gaps_filled(&cornjacket).await?;
     where_is_my_event(&cornjacket, &["accepted", "device_state", "inference", "stored"]).await?;
+    the_operator_is_told_when(&cornjacket).await?;
 
     let server = format!("127.0.0.1:{}", cornjacket.query);
     let program = |verb: &[&str]| Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(verb.iter().copied());

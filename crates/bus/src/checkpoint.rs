@@ -1,6 +1,7 @@
 //! The transaction in which an effect and its offset become one, and what is kept beside it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -66,8 +67,14 @@ pub trait Checkpoint: Send + Sync + 'static {
         settled: &Settled,
     ) -> Result<bool, CheckpointError>;
 
-    /// Tells operators what is new of the consumer in its partitions, and hears what they want in any of them.
-    async fn report(&self, consumer: &str, reports: &[Report]) -> Result<Orders, CheckpointError>;
+    /// Tells operators what is new of the consumer in its partitions and keeps when it came how far, at most one milestone
+    /// for each; hears what operators want in any of them.
+    async fn report(
+        &self,
+        consumer: &str,
+        reports: &[Report],
+        milestones: &[Milestone],
+    ) -> Result<Orders, CheckpointError>;
 }
 
 /// What is parked in a partition.
@@ -121,6 +128,19 @@ pub struct Report {
     pub state: &'static str,
     /// Why, for an operator.
     pub reason: String,
+}
+
+/// Some events of a partition, and when their effects were in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Milestone {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The events after this position,
+    pub after: u64,
+    /// up to this one,
+    pub last_position: u64,
+    /// were in this long ago.
+    pub age: Duration,
 }
 
 /// What operators want of a consumer.

@@ -170,7 +170,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             tokio::select! {
                 biased;
                 _ = reports.tick() => {
-                    if let Some(orders) = self.report(&owned, paused, &mut told).await {
+                    if let Some(orders) = self.report(&mut owned, paused, &mut told).await {
                         paused = orders.paused;
                         if !paused && self.redrive_all(orders, &mut owned).await? {
                             // New records get as much time as old ones.
@@ -187,7 +187,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                 delivery = next(subscription.as_mut(), held.is_empty()) => match delivery? {
                     Delivery::Assigned(assignment) => {
                         held.clear();
-                        (owned, way_back) = self.take_over(assignment, lacking).await?;
+                        (owned, way_back) = self.take_over(assignment, &owned, lacking).await?;
                         self.show(&owned, paused);
                     }
                     Delivery::Records(records) => held = records,
@@ -200,6 +200,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     async fn take_over(
         &self,
         assignment: Assignment,
+        before: &Partitions,
         lacking: &BTreeSet<TopicPartition>,
     ) -> Result<(Partitions, Option<WayBack>), Interrupted> {
         let mut owned = Partitions::new();
@@ -220,7 +221,9 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     Begin::Later
                 }
             });
-            owned.insert(at, Owned { progress, parked, reads, limits: self.limits, is_full: false });
+            let untold = before.get(&at).filter(|before| before.progress == progress);
+            let untold = untold.and_then(|before| before.untold);
+            owned.insert(at, Owned { progress, parked, reads, limits: self.limits, is_full: false, untold });
         }
         // Nobody listening means that the assignment is over again; the next one is on its way.
         drop(assignment.begin_at.send(begins));
@@ -228,7 +231,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     }
 
     /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.
-    async fn report(&self, owned: &Partitions, paused: bool, told: &mut Told) -> Option<Orders> {
+    async fn report(&self, owned: &mut Partitions, paused: bool, told: &mut Told) -> Option<Orders> {
         let report = |(at, owned): (&TopicPartition, &Owned)| {
             let (state, reason) = owned.report(paused);
             Report { at: *at, state: state.name(), reason }
@@ -236,8 +239,12 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         let reports: Vec<Report> = owned.iter().map(report).collect();
         let known = reports == told.reports && told.at.is_some_and(|at| at.elapsed() < REPEAT_EVERY);
         let news = if known { &[][..] } else { &reports[..] };
-        match self.checkpoint.report(self.handler.name(), news).await {
+        let milestones: Vec<_> = owned.iter().filter_map(|(at, owned)| owned.milestone(*at)).collect();
+        match self.checkpoint.report(self.handler.name(), news, &milestones).await {
             Ok(orders) => {
+                for owned in owned.values_mut() {
+                    owned.untold = None;
+                }
                 if !known {
                     *told = Told { reports, at: Some(Instant::now()) };
                 }

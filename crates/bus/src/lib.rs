@@ -16,7 +16,7 @@ mod published;
 mod trace;
 
 pub use checkpoint::{
-    Checkpoint, CheckpointError, Letter, Orders, Parked, ParkedQueue, Progress, Report, Settled,
+    Checkpoint, CheckpointError, Letter, Milestone, Orders, Parked, ParkedQueue, Progress, Report, Settled,
 };
 pub use codec::{Delivered, Format, Record, Undecodable};
 pub use consumer::{Consumer, Handler, HandlerError};

@@ -10,8 +10,8 @@ use cornjacket_bus::{
 };
 use cornjacket_domain::{Clock, Timestamp, Topic};
 use cornjacket_store::{
-    ConsumerPartition, ConsumerReport, Consumers, DeadLetter, DeadLetters, Offsets, Settlement, Store,
-    StoreError, Tx,
+    ConsumerPartition, ConsumerReport, Consumers, DeadLetter, DeadLetters, Milestone, Offsets, Settlement,
+    Store, StoreError, Tx,
 };
 
 /// Letters of a key that are tried in one transaction.
@@ -122,13 +122,27 @@ impl Checkpoint for StoreCheckpoint {
         }
     }
 
-    async fn report(&self, consumer: &str, reports: &[Report]) -> Result<Orders, CheckpointError> {
+    async fn report(
+        &self,
+        consumer: &str,
+        reports: &[Report],
+        milestones: &[cornjacket_bus::Milestone],
+    ) -> Result<Orders, CheckpointError> {
+        let now = self.clock.now();
+        let milestone = |milestone: &cornjacket_bus::Milestone| Milestone {
+            at: partition_of(consumer, milestone.at),
+            after: milestone.after,
+            last_position: milestone.last_position,
+            reached_at: now - milestone.age,
+        };
+        let milestones: Vec<_> = milestones.iter().map(milestone).collect();
+        self.consumers.keep(&milestones).await.map_err(failed)?;
         let report = |report: &Report| ConsumerReport {
             at: partition_of(consumer, report.at),
             state: report.state.to_owned(),
             reason: report.reason.clone(),
             holder: self.holder.clone(),
-            reported_at: self.clock.now(),
+            reported_at: now,
         };
         let reports: Vec<_> = reports.iter().map(report).collect();
         let orders = self.consumers.report(consumer, &reports).await.map_err(failed)?;

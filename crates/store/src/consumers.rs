@@ -1,12 +1,14 @@
 //! The port onto what consumers say of themselves, and what operators want of them.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cornjacket_domain::Timestamp;
+use cornjacket_domain::{Timestamp, Topic};
 
 use crate::StoreError;
+use crate::milestones::Milestone;
 use crate::offsets::{ConsumerPartition, Progress};
 
 /// A consumer reports every few seconds; one that has not for this long is silent.
@@ -76,6 +78,18 @@ pub struct Orders {
 pub trait Consumers: Debug + Send + Sync {
     /// Keeps the reports of one consumer, and returns what is wanted of it.
     async fn report(&self, consumer: &str, reports: &[ConsumerReport]) -> Result<Orders, StoreError>;
+
+    /// Keeps when partitions of one consumer had come how far, for [`KEPT`](crate::milestones::KEPT) at least.
+    async fn keep(&self, milestones: &[Milestone]) -> Result<(), StoreError>;
+
+    /// The consumers that are known to have had the event at `position` of a partition, each with the time by which its
+    /// effect was in.
+    async fn reached(
+        &self,
+        topic: Topic,
+        partition: u16,
+        position: u64,
+    ) -> Result<HashMap<String, Timestamp>, StoreError>;
 
     /// Every partition that any consumer has ever read from, in order.
     async fn list(&self) -> Result<Vec<ConsumerStatus>, StoreError>;

@@ -7,6 +7,7 @@ pub mod consumers;
 pub mod dead_letters;
 mod error;
 pub mod event_log;
+pub mod milestones;
 mod numbering;
 pub mod offsets;
 mod open;
@@ -24,6 +25,7 @@ pub use dead_letters::{
 };
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
+pub use milestones::Milestone;
 pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
 pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};

@@ -99,14 +99,14 @@ impl Store {
         let store = Arc::new(PostgresStore::open(options).await?);
         Ok(Self {
             partitions: store.partitions(options.partitions).await?,
-            log: Arc::new(PostgresEventLog::open(store.clone(), clock).await?),
+            log: Arc::new(PostgresEventLog::open(store.clone(), clock.clone()).await?),
             offsets: Arc::new(PostgresOffsets::new(store.clone())),
             dead_letters: Arc::new(PostgresDeadLetters::new(store.clone())),
             consumers: Arc::new(PostgresConsumers::new(store.clone())),
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
-            relay: Some(RelayCheckpoint::new(store)),
+            relay: Some(RelayCheckpoint::new(store, clock)),
         })
     }
 }

@@ -5,6 +5,7 @@ mod copy;
 mod dead_letters;
 mod event_log;
 mod fixtures;
+mod milestones;
 mod offsets;
 mod rebuild;
 mod relay;

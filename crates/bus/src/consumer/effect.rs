@@ -116,7 +116,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             let events = batch.events.len();
             match self.work_around_poison(at, owned, &mut batch).await {
                 Ok(()) => {
-                    owned.progress = batch.to;
+                    owned.move_to(batch.to);
                     owned.park(&mut batch.parks, &batch.letters);
                     most = usize::MAX;
                 }
@@ -134,7 +134,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     self.wait_for(reason, &mut wait).await;
                     // Whether a commit that failed took effect is not known until the checkpoint says so.
                     if let Ok(known) = self.checkpoint.load(self.handler.name(), at).await {
-                        owned.progress = known;
+                        owned.move_to(known);
                         owned.parked = self.checkpoint.parked(self.handler.name(), at).await?;
                     }
                 }

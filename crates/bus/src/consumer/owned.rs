@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::health::State;
-use crate::checkpoint::Parked;
+use crate::checkpoint::{Milestone, Parked};
 use crate::{Letter, Progress, Record, TopicPartition};
 
 /// What operators are told of a partition meanwhile.
@@ -35,6 +36,16 @@ pub(super) struct Owned {
     pub limits: ParkLimits,
     /// The next record would have to be parked, and there is no room.
     pub is_full: bool,
+    /// What no milestone says yet.
+    pub untold: Option<Untold>,
+}
+
+/// Effects that went in since the last milestone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Untold {
+    after: u64,
+    /// When the last of them did.
+    at: Instant,
 }
 
 /// Where the records of a partition come from.
@@ -48,6 +59,26 @@ pub(super) enum Reads {
 pub(super) type Partitions = BTreeMap<TopicPartition, Owned>;
 
 impl Owned {
+    /// The progress is `to`: what that includes has just gone in.
+    pub fn move_to(&mut self, to: Progress) {
+        if to.last_position > self.progress.last_position {
+            let after = self.untold.map_or(self.progress.last_position, |untold| untold.after);
+            self.untold = Some(Untold { after, at: Instant::now() });
+        }
+        self.progress = to;
+    }
+
+    /// What is to be kept of when effects went in.
+    pub fn milestone(&self, at: TopicPartition) -> Option<Milestone> {
+        let last_position = self.progress.last_position;
+        self.untold.map(|untold| Milestone {
+            at,
+            after: untold.after,
+            last_position,
+            age: untold.at.elapsed(),
+        })
+    }
+
     /// Whether a record was not there before. Those of the log have no offsets of their own.
     pub fn wants(&self, record: &Record) -> bool {
         match self.reads {

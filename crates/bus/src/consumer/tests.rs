@@ -1,5 +1,6 @@
 mod bed;
 mod limits;
+mod milestones;
 mod way_back;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,18 @@ use tokio::time::timeout;
 
 use self::bed::*;
 use super::*;
-use crate::{Letter, Parked, Progress, Record};
+use crate::{Letter, Milestone, Parked, Progress, Record};
+
+fn owned() -> Owned {
+    Owned {
+        progress: Progress::default(),
+        parked: Parked::default(),
+        reads: Reads::Bus,
+        limits: ParkLimits::NONE,
+        is_full: false,
+        untold: None,
+    }
+}
 
 /// Consumes `records` until `done` says so.
 async fn consume(shared: &Shared, records: Vec<Record>, handler: Noting, done: impl Fn(&Table) -> bool) {
@@ -174,16 +186,7 @@ async fn what_cannot_be_stored_is_found_by_halving() {
     // All at once, so that there is something to halve.
     let bus = ScriptedBus::new(vec![]);
     let consumer = Consumer::new(Arc::new(bus), shared.clone(), handler, EPOCH);
-    let mut owned = BTreeMap::from([(
-        partition(0),
-        Owned {
-            progress: Progress::default(),
-            parked: Parked::default(),
-            reads: Reads::Bus,
-            limits: ParkLimits::NONE,
-            is_full: false,
-        },
-    )]);
+    let mut owned = BTreeMap::from([(partition(0), owned())]);
     consumer.work_off([(partition(0), records)].into(), &mut owned).await.expect("no outage");
     assert_eq!(handled(&shared), [1, 2, 3, 5, 6, 8, 9]);
     assert_eq!(offsets(&shared), [(4, true), (7, false)]);

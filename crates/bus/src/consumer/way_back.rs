@@ -116,7 +116,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                 CheckpointError::Fenced
             }
         })?;
-        owned.progress = to;
+        owned.move_to(to);
         Ok(())
     }
 }

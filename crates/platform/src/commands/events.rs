@@ -11,7 +11,7 @@ use futures::StreamExt;
 use prost::Message;
 
 use super::client::{Server, told};
-use super::progress;
+use super::{progress, timeline};
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -36,6 +36,13 @@ enum Verb {
     },
     /// Print one event as JSON.
     Get {
+        /// Its source.
+        source: String,
+        /// Its id.
+        id: String,
+    },
+    /// Print how far one event has come, and by when it was there.
+    Timeline {
         /// Its source.
         source: String,
         /// Its id.
@@ -88,6 +95,7 @@ impl Events {
             match self.verb {
                 Verb::Tail { filter, from } => tail(&self.server, settings, filter, from).await,
                 Verb::Get { source, id } => get(&self.server, settings, source, id).await,
+                Verb::Timeline { source, id } => timeline::run(&self.server, settings, source, id).await,
                 Verb::List { filter, from, descending, limit } => {
                     let Filter { subject, event_type: r#type } = filter;
                     let request = ListEventsRequest {

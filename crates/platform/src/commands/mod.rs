@@ -15,3 +15,4 @@ pub mod serve;
 pub mod simulate;
 pub mod state;
 mod table;
+mod timeline;

@@ -1,8 +1,10 @@
 //! What consumers say of themselves, on PostgreSQL.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cornjacket_domain::{Timestamp, Topic};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
@@ -12,6 +14,7 @@ use super::dead_letters::partition;
 use super::event_log::{from_sql, signed, to_sql};
 use crate::StoreError;
 use crate::consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
+use crate::milestones::{Milestone, OF_CONSUMERS, slot};
 use crate::offsets::Progress;
 
 const REPORT: &str = "insert into timeseries.consumer_reports
@@ -19,6 +22,17 @@ const REPORT: &str = "insert into timeseries.consumer_reports
     values ($1, $2, $3, $4, $5, $6, $7)
     on conflict (consumer, topic, partition) do update set state = excluded.state, reason = excluded.reason,
         holder = excluded.holder, reported_at = excluded.reported_at";
+// What a milestone of the same second knows is kept; one of an earlier hour is written over.
+const KEEP: &str = "insert into timeseries.milestones as known
+        (consumer, topic, partition, slot, after_position, last_position, reached_at)
+    select * from unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[],
+        $7::timestamptz[])
+    on conflict (topic, partition, consumer, slot) do update set
+        after_position = case when known.reached_at > excluded.reached_at - interval '1 second'
+            then least(known.after_position, excluded.after_position) else excluded.after_position end,
+        last_position = excluded.last_position, reached_at = excluded.reached_at";
+const REACHED: &str = "select consumer, min(reached_at) from timeseries.milestones
+    where topic = $1 and partition = $2 and after_position < $3 and last_position >= $3 group by consumer";
 const PAUSED: &str =
     "select coalesce(bool_or(paused), false) from timeseries.consumer_orders where consumer = $1";
 const REDRIVE: &str =
@@ -80,6 +94,35 @@ impl Consumers for PostgresConsumers {
         Ok(Orders { paused, redrive: redrive.into_iter().filter_map(number).collect() })
     }
 
+    async fn keep(&self, milestones: &[Milestone]) -> Result<(), StoreError> {
+        if milestones.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(KEEP)
+            .bind(column(milestones, |one| one.at.consumer.clone()))
+            .bind(column(milestones, |one| one.at.topic))
+            .bind(column(milestones, |one| i32::from(one.at.partition)))
+            .bind(column(milestones, |one| slot(one.reached_at, OF_CONSUMERS)))
+            .bind(column(milestones, |one| signed(one.after)))
+            .bind(column(milestones, |one| signed(one.last_position)))
+            .bind(column(milestones, |one| to_sql(one.reached_at)))
+            .execute(&self.0.effects)
+            .await?;
+        Ok(())
+    }
+
+    async fn reached(
+        &self,
+        topic: Topic,
+        partition: u16,
+        position: u64,
+    ) -> Result<HashMap<String, Timestamp>, StoreError> {
+        let query = sqlx::query_as(REACHED).bind(topic.name()).bind(i32::from(partition));
+        let rows: Vec<(String, OffsetDateTime)> =
+            query.bind(signed(position)).fetch_all(&self.0.reader).await?;
+        Ok(rows.into_iter().map(|(consumer, time)| (consumer, from_sql(time))).collect())
+    }
+
     async fn list(&self) -> Result<Vec<ConsumerStatus>, StoreError> {
         let rows = sqlx::query(LIST).fetch_all(&self.0.reader).await?;
         rows.iter().map(status).collect()
@@ -102,6 +145,10 @@ impl Consumers for PostgresConsumers {
         sqlx::query(SET_PAUSED).bind(consumer).bind(paused).execute(&self.0.effects).await?;
         Ok(())
     }
+}
+
+fn column<T>(milestones: &[Milestone], of: impl Fn(&Milestone) -> T) -> Vec<T> {
+    milestones.iter().map(of).collect()
 }
 
 fn status(row: &PgRow) -> Result<ConsumerStatus, StoreError> {

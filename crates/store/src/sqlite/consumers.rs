@@ -1,17 +1,20 @@
 //! What consumers say of themselves, on SQLite.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use cornjacket_domain::Timestamp;
-use sqlx::Row;
+use cornjacket_domain::{Timestamp, Topic};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::SqliteStore;
 use super::dead_letters::partition;
 use super::event_log::signed;
+use super::rows::{Statements, cut, statements};
 use crate::StoreError;
 use crate::consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
+use crate::milestones::{Milestone, OF_CONSUMERS, slot};
 use crate::offsets::Progress;
 
 const REPORT: &str = "insert into consumer_reports
@@ -19,6 +22,18 @@ const REPORT: &str = "insert into consumer_reports
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     on conflict (consumer, topic, partition) do update set state = excluded.state, reason = excluded.reason,
         holder = excluded.holder, reported_at = excluded.reported_at";
+// What a milestone of the same second knows is kept; one of an earlier hour is written over.
+static KEEP: LazyLock<Statements> = LazyLock::new(|| {
+    let before = "insert into milestones as known
+        (consumer, topic, partition, slot, after_position, last_position, reached_at) values ";
+    let after = " on conflict (topic, partition, consumer, slot) do update set
+        after_position = case when known.reached_at > excluded.reached_at - 1000000
+            then min(known.after_position, excluded.after_position) else excluded.after_position end,
+        last_position = excluded.last_position, reached_at = excluded.reached_at";
+    statements(before, 7, after)
+});
+const REACHED: &str = "select consumer, min(reached_at) from milestones
+    where topic = ?1 and partition = ?2 and after_position < ?3 and last_position >= ?3 group by consumer";
 const PAUSED: &str = "select coalesce(max(paused), false) from consumer_orders where consumer = ?1";
 const REDRIVE: &str = "select distinct topic, partition from parked_keys where consumer = ?1 and redrive";
 const LIST: &str = "select p.consumer, p.topic, p.partition, p.next_offset, p.last_position,
@@ -73,6 +88,30 @@ impl Consumers for SqliteConsumers {
         let paused = sqlx::query_scalar(PAUSED).bind(consumer).fetch_one(&self.0.timeseries.reader).await?;
         let redrive = sqlx::query_as(REDRIVE).bind(consumer).fetch_all(&self.0.timeseries.reader).await?;
         Ok(Orders { paused, redrive })
+    }
+
+    async fn keep(&self, milestones: &[Milestone]) -> Result<(), StoreError> {
+        for (which, piece) in cut(milestones) {
+            let mut query = sqlx::query(AssertSqlSafe(KEEP[which].as_str()));
+            for Milestone { at, after, last_position, reached_at } in piece {
+                query = query.bind(&at.consumer).bind(at.topic).bind(at.partition);
+                query = query.bind(slot(*reached_at, OF_CONSUMERS)).bind(signed(*after));
+                query = query.bind(signed(*last_position)).bind(reached_at.as_micros());
+            }
+            query.execute(&self.0.timeseries.writer).await?;
+        }
+        Ok(())
+    }
+
+    async fn reached(
+        &self,
+        topic: Topic,
+        partition: u16,
+        position: u64,
+    ) -> Result<HashMap<String, Timestamp>, StoreError> {
+        let query = sqlx::query_as(REACHED).bind(topic.name()).bind(partition).bind(signed(position));
+        let rows: Vec<(String, i64)> = query.fetch_all(&self.0.timeseries.reader).await?;
+        Ok(rows.into_iter().map(|(consumer, time)| (consumer, Timestamp::from_micros(time))).collect())
     }
 
     async fn list(&self) -> Result<Vec<ConsumerStatus>, StoreError> {

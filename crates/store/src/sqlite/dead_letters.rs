@@ -61,6 +61,13 @@ const PARK: &str = "insert into dead_letters (consumer, topic, partition, record
     values (?1, ?2, ?3, max(?4, coalesce(1 + (
             select max(record_offset) from dead_letters where consumer = ?1 and topic = ?2 and partition = ?3), 0)),
         ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+// The consumer came past a letter when it was parked: what says that its effect was in by then is not true of it.
+const FORGET: &str =
+    "delete from milestones where consumer = ?1 and topic = ?2 and partition = ?3 and exists (
+        select 1 from dead_letters letter
+        where letter.consumer = ?1 and letter.topic = ?2 and letter.partition = ?3 and letter.key = ?4
+            and letter.record_offset < ?5
+            and letter.position > after_position and letter.position <= milestones.last_position)";
 const SETTLE: &str = "delete from dead_letters
     where consumer = ?1 and topic = ?2 and partition = ?3 and key = ?4 and record_offset < ?5";
 const FAIL: &str = "update dead_letters set error = ?5, attempts = attempts + 1, last_time = ?6
@@ -211,6 +218,8 @@ impl DeadLettersTx for SqliteTx {
     async fn settle(&mut self, settled: &Settled) -> Result<Settlement, StoreError> {
         let Settled { at, key, .. } = settled;
         let (consumer, topic, partition) = (&at.consumer, at.topic, at.partition);
+        let forget = sqlx::query(FORGET).bind(consumer).bind(topic).bind(partition).bind(&key[..]);
+        forget.bind(settled.below.cast_signed()).execute(&mut *self.0).await?;
         let settle = sqlx::query(SETTLE).bind(consumer).bind(topic).bind(partition).bind(&key[..]);
         let gone = settle.bind(settled.below.cast_signed()).execute(&mut *self.0).await?;
         if gone.rows_affected() != settled.letters {

@@ -12,7 +12,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::super::*;
 use crate::codec::Envelope;
-use crate::{Letter, Parked, ParkedQueue, Progress, Published, Publisher, Record, Settled, Subscription};
+use crate::{
+    Letter, Milestone, Parked, ParkedQueue, Progress, Published, Publisher, Record, Settled, Subscription,
+};
 
 pub(super) const DEADLINE: Duration = Duration::from_mins(2);
 pub(super) const EPOCH: u32 = 1;
@@ -155,6 +157,10 @@ pub(super) struct Table {
     pub(super) loads: usize,
     /// What operators were last told.
     pub(super) reports: Vec<Report>,
+    pub(super) milestones: Vec<Milestone>,
+    /// Reports, and how many of them are still to be refused.
+    pub(super) told: usize,
+    pub(super) deaf: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -270,8 +276,21 @@ impl Checkpoint for Shared {
         }))
     }
 
-    async fn report(&self, _: &str, reports: &[Report]) -> Result<Orders, CheckpointError> {
+    async fn report(
+        &self,
+        _: &str,
+        reports: &[Report],
+        milestones: &[Milestone],
+    ) -> Result<Orders, CheckpointError> {
         let everywhere = [partition(0), partition(1)];
+        self.with(|table| {
+            table.told += 1;
+            if table.deaf >= table.told {
+                return Err(CheckpointError::Outage("down".into()));
+            }
+            table.milestones.extend(milestones);
+            Ok(())
+        })?;
         if !reports.is_empty() {
             self.with(|table| table.reports = reports.to_vec());
         }
