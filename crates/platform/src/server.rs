@@ -143,6 +143,7 @@ impl Process<'_> {
             keep_samples: Duration::from_hours(24) * self.settings.retention.series_days,
             parameters: self.settings.projections.parameters(),
             progress: Arc::default(),
+            turns: Arc::default(),
         };
         let admin = AdminRpc {
             log: self.store.log.clone(),

@@ -16,4 +16,4 @@ mod series;
 
 pub use admin::AdminRpc;
 pub use projector::Projector;
-pub use rpc::{Progress, QueryRpc};
+pub use rpc::QueryRpc;

@@ -13,6 +13,7 @@ pub mod queries;
 mod report;
 mod scratch;
 mod server;
+mod wide;
 mod workload;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use super::load::{Measured, repeat};
 use super::report::Report;
 use super::scratch::Postgres;
 use super::server::Server;
-use super::{Options, load, workload};
+use super::{Options, load, wide, workload};
 use crate::config::Settings;
 
 /// Events that are stored when questions are asked.
@@ -38,7 +38,9 @@ pub async fn run(settings: &Settings, options: &Options) -> anyhow::Result<()> {
     println!("{}", report.table());
     println!(
         "{CALLERS} callers at once. A thousand devices, whose readings are spread over a day: the latest state of one; \
-         24 hours of one series in 5-minute buckets. _p99_ms is with ten million events stored."
+         24 hours of one series in 5-minute buckets. _p99_ms is with ten million events stored. Wide: ingest in batches \
+         while 16 callers ask for pages of a thousand events and for percentiles of a day of twenty series, and its share \
+         of what it is without them."
     );
     options.json.as_ref().map_or(Ok(()), |path| report.write_json(path))
 }
@@ -70,6 +72,7 @@ async fn measure(url: &str, runs: u32, report: &mut Report) -> anyhow::Result<()
             }
         }
     }
+    wide::measure(&server, &store, runs, report).await?;
     server.stop().await
 }
 

@@ -11,6 +11,9 @@ use super::consistency::snapshot_of_log;
 use super::{QueryRpc, caller, decode, given, invalid, store_failed};
 use crate::page::{self, Cursor};
 
+/// Pages of more events take turns.
+const NARROW: u32 = 100;
+
 /// Where a page ended: at this position.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct After {
@@ -29,6 +32,7 @@ pub(super) async fn list_events(
     let (token, filter) = (std::mem::take(&mut request.page_token), filter_of(&request));
     let cursor = Cursor::of(filter);
     let after: Option<After> = cursor.read(&token)?;
+    let _turn = if size > NARROW { Some(rpc.turns.next(deadline, rpc.log.watch()).await?) } else { None };
     let mut snapshot = snapshot_of_log(rpc, deadline, &request.consistency_token).await?;
     let range = range(snapshot.as_mut(), request, size, after).await?;
     let stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;

@@ -13,6 +13,7 @@ pub(crate) mod oldest;
 mod progress;
 mod query_series;
 mod tail_events;
+mod wide;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use tonic::{Request, Response, Status};
 
 use self::deadline::{time_left, until};
 pub use self::progress::Progress;
+pub use self::wide::Turns;
 
 use crate::projections::{Moment, Parameters};
 
@@ -68,6 +70,8 @@ pub struct QueryRpc {
     pub parameters: Parameters,
     /// How far consumers were when somebody last looked.
     pub progress: Arc<Progress>,
+    /// Of questions that read much.
+    pub turns: Arc<Turns>,
 }
 
 impl QueryRpc {

@@ -7,6 +7,7 @@ use cornjacket_store::{SeriesId, Snapshot, TimeRange};
 use prost_types::Duration;
 
 use super::{kept, key_to_proto};
+use crate::rpc::wide::Turn;
 use crate::rpc::{QueryRpc, invalid, store_failed};
 use crate::series::{Aggregates, Calendar, Content, NoCalendar, fill};
 
@@ -14,6 +15,8 @@ use crate::series::{Aggregates, Calendar, Content, NoCalendar, fill};
 const MOST_BUCKETS: usize = 11_000;
 /// Samples that are looked at for one answer.
 const MOST_SAMPLES: usize = 1_000_000;
+/// Roll-ups of one answer from which on it is a wide one: a day of a series by minutes is none.
+const NARROW: i64 = 2_000;
 /// Samples that are read at once.
 const AT_ONCE: u32 = 20_000;
 
@@ -48,10 +51,19 @@ impl Plan {
         Ok(Self { edges, range, aggregates, fill, source, samples_left: MOST_SAMPLES })
     }
 
+    /// Whether much may have to be read: samples, or many roll-ups.
+    pub fn is_wide(&self, series: usize) -> bool {
+        let Some(step) = self.source else { return true };
+        let seconds = (self.range.end.as_micros() - self.range.start.as_micros()) / 1_000_000;
+        seconds / i64::from(step.seconds()) * i64::try_from(series).unwrap_or(i64::MAX) > NARROW
+    }
+
+    /// Rests after each part, when it is wide.
     pub async fn read(
         mut self,
         snapshot: &mut dyn Snapshot,
         keys: Vec<SeriesKey>,
+        mut turn: Option<&mut Turn>,
     ) -> Result<QuerySeriesResponse, Failure> {
         let mut response = QuerySeriesResponse::default();
         for key in keys {
@@ -59,9 +71,10 @@ impl Plan {
             let mut contents = vec![Content::default(); self.edges.len() - 1];
             if let Some((id, _)) = found {
                 match self.source {
-                    Some(step) => self.add_rollups(snapshot, id, step, &mut contents).await,
-                    None => self.add_samples(snapshot, id, &mut contents).await,
-                }?;
+                    Some(step) => self.add_rollups(snapshot, id, step, &mut contents).await?,
+                    None => self.add_samples(snapshot, id, &mut contents, turn.as_deref_mut()).await?,
+                }
+                rest(turn.as_deref_mut()).await;
             }
             let unit = found.map(|(_, unit)| unit).unwrap_or_default();
             response.series.push(self.series(key, unit, contents));
@@ -89,6 +102,7 @@ impl Plan {
         snapshot: &mut dyn Snapshot,
         series: SeriesId,
         contents: &mut [Content],
+        mut turn: Option<&mut Turn>,
     ) -> Result<(), Failure> {
         let keep = self.aggregates.need_samples();
         let (mut after, mut place) = (None, Place(0));
@@ -102,6 +116,7 @@ impl Plan {
             for sample in &samples {
                 contents[place.of(sample.time, &self.edges)].add_sample(*sample, keep);
             }
+            rest(turn.as_deref_mut()).await;
             match samples.last() {
                 Some(last) if samples.len() == AT_ONCE as usize => after = Some((last.time, last.position)),
                 _ => return Ok(()),
@@ -118,6 +133,12 @@ impl Plan {
             .collect();
         fill(&mut buckets, self.fill, &self.aggregates);
         Series { key: Some(key_to_proto(key)), unit, buckets, ..Series::default() }
+    }
+}
+
+async fn rest(turn: Option<&mut Turn>) {
+    if let Some(turn) = turn {
+        turn.rest().await;
     }
 }
 

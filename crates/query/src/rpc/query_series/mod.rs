@@ -47,11 +47,18 @@ pub(super) async fn query_series(
     let subjects: Vec<&str> = subjects.into_iter().collect();
     if let Some(step) = request.step {
         let plan = bucketed::Plan::new(rpc, &request, step, range, keys.len())?;
+        let mut turn = if plan.is_wide(keys.len()) {
+            Some(rpc.turns.next(deadline, rpc.log.watch()).await?)
+        } else {
+            None
+        };
         let mut snapshot =
             snapshot_with(rpc, deadline, &maker(&subjects), &request.consistency_token).await?;
-        plan.read(snapshot.as_mut(), keys).await
+        plan.read(snapshot.as_mut(), keys, turn.as_mut()).await
     } else {
         let page = raw::Page::new(&request, range, &keys)?;
+        let _turn =
+            if page.is_wide() { Some(rpc.turns.next(deadline, rpc.log.watch()).await?) } else { None };
         let mut snapshot =
             snapshot_with(rpc, deadline, &maker(&subjects), &request.consistency_token).await?;
         page.read(rpc, snapshot.as_mut(), keys).await

@@ -59,6 +59,11 @@ impl Page {
         Ok(Self { range, size, cursor, after })
     }
 
+    /// Whether it is more than what is given when nobody says how much.
+    pub const fn is_wide(&self) -> bool {
+        self.size > DEFAULT
+    }
+
     pub async fn read(
         self,
         rpc: &QueryRpc,
