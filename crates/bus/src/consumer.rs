@@ -1,8 +1,8 @@
 //! The only consume loop.
 //!
-//! The bus hands a [`Consumer`] records, one partition at a time. The consumer leaves out what it has had before,
-//! decodes the rest, and hands it to its [`Handler`] inside a transaction of its [`Checkpoint`] that begins by moving
-//! the offset. What can go wrong has three outcomes, chosen by whoever raises it: done; an outage, which is waited for
+//! The bus hands a [`Consumer`] records by partition. The consumer leaves out what it has had before, decodes the rest, and
+//! hands it to its [`Handler`], each partition's inside a transaction of its [`Checkpoint`] that begins by moving the
+//! offset; several partitions are worked on at once. What can go wrong has three outcomes, chosen by whoever raises it: done; an outage, which is waited for
 //! with nothing skipped; and poison, which parks its key: the record and what follows it in its key are kept as dead
 //! letters in the same transaction, while other keys flow. When the bus has forgotten what comes next, the consumer reads
 //! it from the log until it meets the bus again (`way_back.rs`). Once a second the consumer tells operators how it is doing
@@ -54,7 +54,8 @@ pub trait Handler<Tx: Send>: Send + Sync + 'static {
     /// The topics it reads.
     fn topics(&self) -> &[Topic];
 
-    /// Does what is to be done, within the transaction. Events are of one partition and in order.
+    /// Does what is to be done, within the transaction. Events are of one partition and in order. Other partitions may be
+    /// handled at the same time, but none with the same number.
     async fn handle(&self, transaction: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError>;
 }
 
@@ -155,23 +156,33 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         let mut owned = Partitions::new();
         let mut reports = interval(REPORT_EVERY);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Until operators were heard: what is paused stays so when it begins again.
-        let (mut paused, mut told, mut way_back) = (true, Told::default(), None);
+        // What was paused stays so when it begins again: nothing is handled before operators were heard.
+        let (mut heard, mut paused, mut told, mut way_back) = (false, false, Told::default(), None);
         // What came while paused, or cannot be parked. Nothing more is asked for until it is handled.
         let (mut held, mut room) = (Records::new(), true);
         loop {
-            if !paused && room {
-                held = self.work_off(held, &mut owned).await?;
-            }
-            if let Some(way) = way_back.take_if(|_| !paused && room) {
-                way_back = self.walk(way, &mut owned, subscription.as_mut(), lacking).await?;
+            if heard && !paused && room {
+                // However long it takes, the next assignment is heard: others wait for the answer. What is cut off in the
+                // middle is rolled back, and begins again from the checkpoint.
+                let work = self.work(&mut held, &mut way_back, &mut owned, lacking);
+                let (met, assignment) = tokio::select! {
+                    met = work => (met?, None),
+                    assignment = subscription.assigned() => (vec![], Some(assignment?)),
+                };
+                for at in met {
+                    subscription.let_flow(at).await?;
+                }
+                if let Some(assignment) = assignment {
+                    held.clear();
+                    (owned, way_back) = self.take_over(assignment, lacking).await?;
+                }
             }
             room = !owned.values().any(|owned| owned.is_full);
             tokio::select! {
                 biased;
                 _ = reports.tick() => {
                     if let Some(orders) = self.report(&mut owned, paused, &mut told).await {
-                        paused = orders.paused;
+                        (heard, paused) = (true, orders.paused);
                         if !paused && self.redrive_all(orders, &mut owned).await? {
                             // New records get as much time as old ones.
                             reports.reset_after(REDRIVE_SLICE);
@@ -187,20 +198,38 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                 delivery = next(subscription.as_mut(), held.is_empty()) => match delivery? {
                     Delivery::Assigned(assignment) => {
                         held.clear();
-                        (owned, way_back) = self.take_over(assignment, &owned, lacking).await?;
-                        self.show(&owned, paused);
+                        (owned, way_back) = self.take_over(assignment, lacking).await?;
+                        if heard {
+                            self.show(&owned, paused);
+                        }
                     }
                     Delivery::Records(records) => held = records,
                 },
-                () = ready(()), if way_back.is_some() && !paused && room => {}
+                () = ready(()), if way_back.is_some() && heard && !paused && room => {}
             }
         }
+    }
+
+    /// Handles what is held, and goes on with the way back: returns the partitions that have met the bus again.
+    async fn work(
+        &self,
+        held: &mut Records,
+        way_back: &mut Option<WayBack>,
+        owned: &mut Partitions,
+        lacking: &mut BTreeSet<TopicPartition>,
+    ) -> Result<Vec<TopicPartition>, Interrupted> {
+        if !held.is_empty() {
+            *held = self.work_off(std::mem::take(held), owned).await?;
+        }
+        let Some(way) = way_back.take() else { return Ok(vec![]) };
+        let (on, met) = self.walk(way, owned, lacking).await?;
+        *way_back = on;
+        Ok(met)
     }
 
     async fn take_over(
         &self,
         assignment: Assignment,
-        before: &Partitions,
         lacking: &BTreeSet<TopicPartition>,
     ) -> Result<(Partitions, Option<WayBack>), Interrupted> {
         let mut owned = Partitions::new();
@@ -221,9 +250,8 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     Begin::Later
                 }
             });
-            let untold = before.get(&at).filter(|before| before.progress == progress);
-            let untold = untold.and_then(|before| before.untold);
-            owned.insert(at, Owned { progress, parked, reads, limits: self.limits, is_full: false, untold });
+            let (limits, is_full, untold) = (self.limits, false, None);
+            owned.insert(at, Owned { progress, parked, reads, limits, is_full, untold });
         }
         // Nobody listening means that the assignment is over again; the next one is on its way.
         drop(assignment.begin_at.send(begins));

@@ -136,7 +136,6 @@ impl Checkpoint for StoreCheckpoint {
             reached_at: now - milestone.age,
         };
         let milestones: Vec<_> = milestones.iter().map(milestone).collect();
-        self.consumers.keep(&milestones).await.map_err(failed)?;
         let report = |report: &Report| ConsumerReport {
             at: partition_of(consumer, report.at),
             state: report.state.to_owned(),
@@ -146,6 +145,7 @@ impl Checkpoint for StoreCheckpoint {
         };
         let reports: Vec<_> = reports.iter().map(report).collect();
         let orders = self.consumers.report(consumer, &reports).await.map_err(failed)?;
+        self.consumers.keep(&milestones).await.map_err(failed)?;
         let place = |(topic, partition): (String, u16)| {
             Topic::from_name(&topic).map(|topic| TopicPartition { topic, partition })
         };

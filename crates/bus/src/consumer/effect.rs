@@ -12,8 +12,9 @@ use super::owned::{Owned, Partitions};
 use super::{BACK_OFF, Consumer, Handler, HandlerError, Interrupted, State};
 use crate::{Checkpoint, CheckpointError, Progress, Record, Records, TopicPartition, trace};
 
-/// Numbers of partitions that are worked on at once: while one waits for the disk, others get on.
-const SIDE_BY_SIDE: usize = 4;
+/// Numbers of partitions that a consumer works on at once: while one waits for the disk, others get on. The store has
+/// connections for as many of every consumer.
+const SIDE_BY_SIDE: usize = 3;
 
 /// Why a batch has no effect.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod milestones;
 mod way_back;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -105,6 +106,25 @@ async fn who_is_paused_with_records_in_hand_still_hears_what_it_is_assigned() {
     shared.with(|table| table.paused = false);
     until(&shared, all_handled(3)).await;
     assert_eq!(handled(&shared), [3]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_store_still_hears_what_it_is_assigned() {
+    let shared = Shared::default();
+    shared.with(|table| table.outages = usize::MAX);
+    let bus = ScriptedBus::new(three());
+    let (rebalance, assignments) = (bus.rebalance.clone(), bus.assignments.clone());
+    let consumer = Consumer::new(Arc::new(bus), shared.clone(), Noting::default(), EPOCH);
+    let mut state = consumer.state();
+    let running = tokio::spawn(consumer.run(std::future::pending()));
+    let waiting = state.wait_for(|state| matches!(state, State::Waiting { .. }));
+    timeout(DEADLINE, waiting).await.expect("in time").expect("it runs");
+    rebalance.notify_one();
+    until(&shared, |_| assignments.load(Ordering::Relaxed) == 2).await;
+    shared.with(|table| table.outages = 0);
+    until(&shared, all_handled(3)).await;
+    assert_eq!(handled(&shared), [1, 2, 3]);
     running.abort();
 }
 

@@ -13,7 +13,7 @@ use super::owned::{Owned, Partitions, Reads};
 use super::{Consumer, Handler, Interrupted};
 use crate::TopicPartition;
 use crate::log::CHUNK;
-use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Records, Subscription};
+use crate::{Checkpoint, CheckpointError, PartitionedLog, Progress, Record, Records};
 
 /// Steps after which the way is remembered also where it had no event of a partition: progress, and not to be gone again.
 const SHOW_EVERY: u32 = 100;
@@ -60,21 +60,20 @@ impl WayBack {
 }
 
 impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
-    /// One step of the way, or the last one.
+    /// One step of the way: what is left of it, or the partitions that have met the bus again.
     pub(super) async fn walk(
         &self,
         mut way: WayBack,
         owned: &mut Partitions,
-        subscription: &mut dyn Subscription,
         lacking: &mut BTreeSet<TopicPartition>,
-    ) -> Result<Option<WayBack>, Interrupted> {
-        let Some(log) = &self.log else { return Ok(None) };
+    ) -> Result<(Option<WayBack>, Vec<TopicPartition>), Interrupted> {
+        let Some(log) = &self.log else { return Ok((None, vec![])) };
         let (records, ended) = way.read(log, owned).await?;
         let rest = self.work_off(records, owned).await?;
         let first = |records: &Vec<Record>| records.first().and_then(|record| record.envelope.position);
         if let Some(position) = rest.values().filter_map(first).min() {
             way.after = Some(position - 1);
-            return Ok(Some(way));
+            return Ok((Some(way), vec![]));
         }
         let position = way.after.unwrap_or_default();
         way.steps += 1;
@@ -84,8 +83,9 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     self.pass(*at, owned, owned.progress.next_offset, position).await?;
                 }
             }
-            return Ok(Some(way));
+            return Ok((Some(way), vec![]));
         }
+        let mut met = Vec::new();
         for (at, goes_on_at) in way.goes_on_at {
             let Some(owned) = owned.get_mut(&at) else { continue };
             self.pass(at, owned, goes_on_at, position).await?;
@@ -93,9 +93,9 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
             tracing::info!(consumer = self.handler.name(), partition = %at, progress = ?owned.progress,
                 "met the bus again");
             lacking.remove(&at);
-            subscription.let_flow(at).await?;
+            met.push(at);
         }
-        Ok(None)
+        Ok((None, met))
     }
 
     /// Up to `position` the log has nothing more for the partition: what is next is at `next_offset`.

@@ -31,8 +31,8 @@ const BATCH: usize = 1_000;
 /// How soon the thread notices that nobody wants its records any more.
 const POLL: Duration = Duration::from_millis(100);
 /// How long there may be no room for records before their partitions are held back. Holding back costs what librdkafka has
-/// fetched ahead.
-const SLOW: Duration = Duration::from_secs(1);
+/// fetched ahead, and is for those who take nothing, not for those who are slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Records that were there at once.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::KafkaBus;
 use super::poller::{Batch, Poller};
-use crate::{Assignment, BusError, Delivery, Subscription, TopicPartition};
+use crate::{Assignment, BusError, Delivery, Records, Subscription, TopicPartition};
 
 /// Batches that wait for the consumer.
 const WAITING: usize = 4;
@@ -32,9 +32,14 @@ impl KafkaSubscription {
         let stop = Arc::new(AtomicBool::new(false));
         let named: Vec<_> = topics.iter().map(|topic| (bus.topic_name(*topic), *topic)).collect();
         let poller = Poller::new(&config(bus, group), named, tell, hand_on, flows, stop.clone())?;
-        // The runtime waits for it at the end, so that a member never goes without a word.
+        // The runtime waits for it at the end, so that a member takes leave of its group: its partitions are free at once.
         tokio::task::spawn_blocking(move || poller.run());
         Ok(Self { news, records, assignments: 0, flow, stop })
+    }
+
+    /// Its records, when they came with the last assignment.
+    fn current(&self, batch: Batch) -> Records {
+        if batch.assignment == self.assignments { batch.records } else { Records::new() }
     }
 
     fn hear(&mut self, news: Option<Result<Assignment, BusError>>) -> Result<Assignment, BusError> {
@@ -72,8 +77,14 @@ impl Subscription for KafkaSubscription {
                 biased;
                 news = self.news.recv() => return self.hear(news).map(Delivery::Assigned),
                 batch = self.records.recv() => {
-                    let Batch { assignment, records } = batch.ok_or_else(ended)?;
-                    if assignment == self.assignments {
+                    let mut records = self.current(batch.ok_or_else(ended)?);
+                    // What waits behind it goes with it: one transaction for all of it, instead of one after the other.
+                    while let Ok(batch) = self.records.try_recv() {
+                        for (at, more) in self.current(batch) {
+                            records.entry(at).or_default().extend(more);
+                        }
+                    }
+                    if !records.is_empty() {
                         return Ok(Delivery::Records(records));
                     }
                 }

@@ -153,6 +153,9 @@ async fn get(server: &Server, settings: &Settings, source: String, id: String) -
     Ok(())
 }
 
+/// Larger pages would wait for one another.
+const PAGE: usize = 100;
+
 async fn list(
     server: &Server,
     settings: &Settings,
@@ -162,7 +165,7 @@ async fn list(
     let mut query = server.query(settings).await?;
     let mut left = limit;
     while left > 0 {
-        request.page_size = i32::try_from(left.min(1_000))?;
+        request.page_size = i32::try_from(left.min(PAGE))?;
         let page = query.list_events(request.clone()).await.map_err(|status| told(&status))?.into_inner();
         for event in &page.events {
             println!("{}", json(event)?);

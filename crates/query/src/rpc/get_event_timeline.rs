@@ -73,10 +73,12 @@ async fn consumed(
     time: Option<Timestamp>,
     stored: &StoredEvent,
 ) -> Result<Reached, Failure> {
+    // Of the same moment, so that what is parked is not taken for done.
     let parked = snapshot.parked(&status.at, &stored.subject).await.map_err(|error| store_failed(&error))?;
+    let included = snapshot.included(&status.at).await.map_err(|error| store_failed(&error))?;
     let state = if parked.is_some_and(|parked| parked <= stored.position) {
         "parked"
-    } else if status.progress.last_position >= stored.position {
+    } else if included >= stored.position {
         "done"
     } else {
         "waiting"

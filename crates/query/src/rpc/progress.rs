@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use cornjacket_proto::status::Failure;
 use cornjacket_store::ConsumerPartition;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::consistency::{behind, snapshot};
+use super::deadline::passed;
 use super::{QueryRpc, store_failed};
 
 /// How old a look may be for another call to be content with it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// When a call that waits looks again whether what it waits for was parked.
+const LOOK_ELSEWHERE: Duration = Duration::from_millis(250);
 /// Left of the caller's deadline for the answer's way back.
 pub(super) const WAY_BACK: Duration = Duration::from_millis(50);
 
@@ -27,16 +30,18 @@ struct Seen {
     included: BTreeMap<ConsumerPartition, u64>,
 }
 
-/// Waits until a consumer's work includes a position, as long as the caller does; else says how far behind it is.
+/// Waits until a consumer's work includes a position, or for a while, after which there may be other news of it. At the
+/// caller's deadline it says how far behind that is.
 pub(super) async fn wait_for(
     rpc: &QueryRpc,
     deadline: Instant,
     at: &ConsumerPartition,
     position: u64,
 ) -> Result<(), Failure> {
+    let until = Instant::now() + LOOK_ELSEWHERE;
     loop {
         let included = included(rpc, deadline, at).await?;
-        if included >= position {
+        if included >= position || Instant::now() >= until {
             return Ok(());
         }
         let again = Instant::now() + LOOK_AGAIN;
@@ -50,7 +55,8 @@ pub(super) async fn wait_for(
 async fn included(rpc: &QueryRpc, deadline: Instant, at: &ConsumerPartition) -> Result<u64, Failure> {
     let seen = rpc.progress.of(&at.consumer);
     // Whoever comes meanwhile waits here for the answer to this look.
-    let mut seen = seen.lock().await;
+    let locked = timeout_at(deadline - WAY_BACK, seen.lock()).await;
+    let mut seen = locked.map_err(|_| passed())?;
     if seen.as_ref().is_none_or(|seen| seen.at.elapsed() >= LOOK_AGAIN) {
         let mut snapshot = snapshot(rpc, deadline).await?;
         let included = snapshot.progress(&at.consumer).await.map_err(|error| store_failed(&error))?;

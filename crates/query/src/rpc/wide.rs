@@ -1,8 +1,9 @@
 //! Wide questions: one at a time, and not all of the time.
 //!
 //! A question that reads much takes a processor and the database for as long as it lasts, and its caller asks the next one
-//! at once. Whoever writes would be left with what remains. So wide questions take turns, and while events come in they
-//! rest after each part for longer than it took.
+//! at once. Whoever writes would be left with what remains. So the wide questions of a process, whatever their kind, take
+//! turns, and while events come in they rest after each part for longer than it took. A turn begins when what the question
+//! waits for is there: waiting is no work, and keeps nobody else waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use super::progress::WAY_BACK;
 
 /// For how many times as long as the part before a question rests.
 const REST: u32 = 4;
+/// But not for longer: a transaction is open meanwhile, which the database would end.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Events a second from which on it does.
 const BUSY: f64 = 500.0;
 
@@ -33,8 +36,8 @@ impl Default for Turns {
 pub(super) struct Turn {
     permit: Option<OwnedSemaphorePermit>,
     stored: watch::Receiver<u64>,
-    /// When this part began, and where the log was.
-    began: (Instant, u64),
+    /// When this part began, and where the log was; nothing while it rests.
+    began: Option<(Instant, u64)>,
 }
 
 impl Turns {
@@ -51,30 +54,26 @@ impl Turns {
                 .with_reason("BUSY", [])
                 .with_retry_after(Duration::from_secs(1))
         })?;
-        let mut turn = Turn { permit: Some(permit), stored, began: (Instant::now(), 0) };
-        turn.begin();
-        Ok(turn)
+        Ok(Turn { permit: Some(permit), stored, began: None })
     }
 }
 
 impl Turn {
-    /// Rests between two parts.
-    pub async fn rest(&mut self) {
-        sleep(self.due()).await;
-        self.begin();
+    /// Begins a part, after a rest from the one before.
+    pub async fn part(&mut self) {
+        let rest = self.due();
+        self.began = None;
+        sleep(rest).await;
+        self.began = Some((Instant::now(), *self.stored.borrow()));
     }
 
-    fn begin(&mut self) {
-        self.began = (Instant::now(), *self.stored.borrow());
-    }
-
-    /// How long to rest after this part.
+    /// How long to rest from this part.
     fn due(&self) -> Duration {
-        let (began, from) = self.began;
+        let Some((began, from)) = self.began else { return Duration::ZERO };
         let (took, stored) = (began.elapsed(), self.stored.borrow().saturating_sub(from));
         #[allow(clippy::cast_precision_loss, reason = "a rate")]
         let is_busy = stored as f64 > BUSY * took.as_secs_f64();
-        if is_busy { took * REST } else { Duration::ZERO }
+        if is_busy { (took * REST).min(LONGEST_REST) } else { Duration::ZERO }
     }
 }
 
@@ -100,7 +99,9 @@ mod tests {
     /// How long the next one waits after one that lasted for a part, in which so many events were stored.
     async fn waits_after(events: u64) -> Duration {
         let (turns, store) = (Turns::default(), watch::Sender::new(7));
-        let turn = turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect("nobody is there");
+        let mut turn =
+            turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect("nobody is there");
+        turn.part().await;
         sleep(PART).await;
         store.send_modify(|position| *position += events);
         drop(turn);
@@ -120,13 +121,17 @@ mod tests {
         let (turns, store) = (Turns::default(), watch::Sender::new(7));
         let mut turn =
             turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect("nobody is there");
-        for events in [100, 0] {
+        for (events, rested) in [(100, Duration::ZERO), (0, 4 * PART), (10_000, Duration::ZERO)] {
+            let began = Instant::now();
+            turn.part().await;
+            assert_eq!(began.elapsed().as_millis(), rested.as_millis());
             sleep(PART).await;
             store.send_modify(|position| *position += events);
-            let began = Instant::now();
-            turn.rest().await;
-            assert_eq!(began.elapsed() >= 4 * PART, events > 0);
         }
+        sleep(PART * 9).await;
+        let began = Instant::now();
+        turn.part().await;
+        assert_eq!(began.elapsed().as_millis(), LONGEST_REST.as_millis());
         let refused = turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect_err("taken");
         assert_eq!(refused.kind(), ErrorKind::Unavailable);
     }

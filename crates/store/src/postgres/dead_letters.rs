@@ -73,7 +73,10 @@ const PARK: &str =
         $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 // The consumer came past a letter when it was parked: what says that its effect was in by then is not true of it.
 const FORGET: &str =
-    "delete from timeseries.milestones where consumer = $1 and topic = $2 and partition = $3 and exists (
+    "delete from timeseries.milestones where consumer = $1 and topic = $2 and partition = $3 and after_position < (
+        select max(position) from timeseries.dead_letters
+        where consumer = $1 and topic = $2 and partition = $3 and key = $4 and record_offset < $5
+    ) and exists (
         select 1 from timeseries.dead_letters letter
         where letter.consumer = $1 and letter.topic = $2 and letter.partition = $3 and letter.key = $4
             and letter.record_offset < $5

@@ -36,6 +36,8 @@ pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../mi
 
 /// How long a caller waits for a connection before it is an outage.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Four consumers, each with three partitions at once, and what else they ask.
+const EFFECTS: u32 = 16;
 /// For liveness, never for correctness: a writer that stalls with the append lock is cut off.
 const SESSION: [(&str, &str); 4] = [
     ("lock_timeout", "2s"),
@@ -90,7 +92,7 @@ impl PostgresStore {
         let by_index = role(INGEST).options([("enable_seqscan", "off")]);
         let writer = pool(3).test_before_acquire(false).connect_with(by_index).await?;
         require_durability(&writer, wanted.durability).await?;
-        let effects = pool(8).connect_with(role(TIMESERIES)).await?;
+        let effects = pool(EFFECTS).connect_with(role(TIMESERIES)).await?;
         let read_only = [("role", QUERY), ("default_transaction_read_only", "on")];
         let reader = pool(4).connect_with(options.clone().options(read_only)).await?;
         let replica = connect_options(wanted.read_url.as_ref().unwrap_or(&wanted.url))?;

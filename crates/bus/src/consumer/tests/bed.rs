@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cornjacket_domain::Timestamp;
@@ -48,20 +49,25 @@ pub(super) struct ScriptedBus {
     pub(super) offsets: RangeInclusive<u64>,
     /// Assigns everything once more to whoever wants no records.
     pub(super) rebalance: Arc<Notify>,
+    /// How often it has done so.
+    pub(super) assignments: Arc<AtomicUsize>,
 }
 
 impl ScriptedBus {
     pub(super) fn new(records: Vec<Record>) -> Self {
-        Self { records, offsets: 0..=u64::MAX, rebalance: Arc::default() }
+        Self { records, offsets: 0..=u64::MAX, rebalance: Arc::default(), assignments: Arc::default() }
     }
 }
 
 pub(super) struct ScriptedSubscription {
+    /// Everything that there is, and what of it comes next.
+    all: Vec<Record>,
     script: VecDeque<Record>,
     offsets: RangeInclusive<u64>,
     answer: Option<oneshot::Receiver<Vec<Begin>>>,
     asked: bool,
     rebalance: Arc<Notify>,
+    assignments: Arc<AtomicUsize>,
     /// Partitions that begin later.
     later: BTreeSet<TopicPartition>,
 }
@@ -80,11 +86,13 @@ impl Bus for ScriptedBus {
 
     async fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, BusError> {
         Ok(Box::new(ScriptedSubscription {
-            script: self.records.clone().into(),
+            all: self.records.clone(),
+            script: VecDeque::new(),
             offsets: self.offsets.clone(),
             answer: None,
             asked: false,
             rebalance: self.rebalance.clone(),
+            assignments: self.assignments.clone(),
             later: BTreeSet::new(),
         }))
     }
@@ -94,6 +102,7 @@ impl ScriptedSubscription {
     fn ask(&mut self) -> Assignment {
         let (begin_at, answer) = oneshot::channel();
         (self.asked, self.answer) = (true, Some(answer));
+        self.assignments.fetch_add(1, Ordering::Relaxed);
         let assigned = |at| Assigned { at, offsets: self.offsets.clone() };
         Assignment { partitions: [partition(0), partition(1)].map(assigned).into(), begin_at }
     }
@@ -106,7 +115,8 @@ impl ScriptedSubscription {
             Begin::Later => *self.offsets.end(),
         });
         let offsets: Vec<u64> = offsets.collect();
-        self.script.retain(|record| record.offset >= offsets[usize::from(record.at.partition)]);
+        let wanted = |record: &&Record| record.offset >= offsets[usize::from(record.at.partition)];
+        self.script = self.all.iter().filter(wanted).cloned().collect();
         let places = [partition(0), partition(1)].into_iter().zip(&begins);
         self.later = places.filter(|(_, begin)| **begin == Begin::Later).map(|(at, _)| at).collect();
     }

@@ -1,7 +1,5 @@
 //! When effects went in is told once, also when that is not easy.
 
-use tokio::sync::oneshot;
-
 use super::*;
 
 fn spans(milestones: &[Milestone]) -> Vec<(u16, u64, u64)> {
@@ -36,22 +34,4 @@ async fn a_milestone_begins_at_the_last_and_has_the_time_of_the_latest_effect() 
     owned.move_to(Progress { next_offset: 12, last_position: 9 });
     let milestone = owned.milestone(partition(0)).expect("something is new");
     assert_eq!((spans(&[milestone]), milestone.age), (vec![(0, 3, 9)], Duration::from_secs(1)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_keeps_a_partition_keeps_what_is_untold_of_it() {
-    let shared = Shared::default();
-    shared.with(|table| table.progress = BTreeMap::from([(partition(0), at(4)), (partition(1), at(9))]));
-    let consumer =
-        Consumer::new(Arc::new(ScriptedBus::new(vec![])), shared.clone(), Noting::default(), EPOCH);
-    // The second went on elsewhere meanwhile.
-    let mut before = BTreeMap::from([(partition(0), owned()), (partition(1), owned())]);
-    for owned in before.values_mut() {
-        owned.move_to(at(4));
-    }
-    let assigned = [0, 1, 2].map(|number| Assigned { at: partition(number), offsets: 0..=u64::MAX });
-    let assignment = Assignment { partitions: assigned.into(), begin_at: oneshot::channel().0 };
-    let (owned, _) = consumer.take_over(assignment, &before, &BTreeSet::new()).await.expect("no outage");
-    let untold: Vec<_> = owned.iter().filter_map(|(at, owned)| owned.milestone(*at)).collect();
-    assert_eq!(spans(&untold), [(0, 0, 4)]);
 }

@@ -58,7 +58,7 @@ impl Plan {
         seconds / i64::from(step.seconds()) * i64::try_from(series).unwrap_or(i64::MAX) > NARROW
     }
 
-    /// Rests after each part, when it is wide.
+    /// In parts, when it is wide.
     pub async fn read(
         mut self,
         snapshot: &mut dyn Snapshot,
@@ -67,6 +67,7 @@ impl Plan {
     ) -> Result<QuerySeriesResponse, Failure> {
         let mut response = QuerySeriesResponse::default();
         for key in keys {
+            begin_part(turn.as_deref_mut()).await;
             let found = snapshot.find_series(&key).await.map_err(|error| store_failed(&error))?;
             let mut contents = vec![Content::default(); self.edges.len() - 1];
             if let Some((id, _)) = found {
@@ -74,7 +75,6 @@ impl Plan {
                     Some(step) => self.add_rollups(snapshot, id, step, &mut contents).await?,
                     None => self.add_samples(snapshot, id, &mut contents, turn.as_deref_mut()).await?,
                 }
-                rest(turn.as_deref_mut()).await;
             }
             let unit = found.map(|(_, unit)| unit).unwrap_or_default();
             response.series.push(self.series(key, unit, contents));
@@ -116,11 +116,11 @@ impl Plan {
             for sample in &samples {
                 contents[place.of(sample.time, &self.edges)].add_sample(*sample, keep);
             }
-            rest(turn.as_deref_mut()).await;
             match samples.last() {
                 Some(last) if samples.len() == AT_ONCE as usize => after = Some((last.time, last.position)),
                 _ => return Ok(()),
             }
+            begin_part(turn.as_deref_mut()).await;
         }
     }
 
@@ -136,9 +136,9 @@ impl Plan {
     }
 }
 
-async fn rest(turn: Option<&mut Turn>) {
+async fn begin_part(turn: Option<&mut Turn>) {
     if let Some(turn) = turn {
-        turn.rest().await;
+        turn.part().await;
     }
 }
 

@@ -15,6 +15,7 @@ use tonic::Request;
 
 use super::consistency::{Maker, snapshot_with};
 use super::list_events::time;
+use super::wide::Turn;
 use super::{QueryRpc, caller, invalid, printable, required};
 
 /// Series of one request.
@@ -45,24 +46,37 @@ pub(super) async fn query_series(
     let range = range(rpc, &request)?;
     let subjects: BTreeSet<&str> = keys.iter().map(|key| key.subject.as_str()).collect();
     let subjects: Vec<&str> = subjects.into_iter().collect();
+    let maker = maker(&subjects);
     if let Some(step) = request.step {
         let plan = bucketed::Plan::new(rpc, &request, step, range, keys.len())?;
-        let mut turn = if plan.is_wide(keys.len()) {
-            Some(rpc.turns.next(deadline, rpc.log.watch()).await?)
-        } else {
-            None
-        };
-        let mut snapshot =
-            snapshot_with(rpc, deadline, &maker(&subjects), &request.consistency_token).await?;
+        let mut turn = turn(rpc, deadline, plan.is_wide(keys.len()), &maker, &request).await?;
+        let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
         plan.read(snapshot.as_mut(), keys, turn.as_mut()).await
     } else {
         let page = raw::Page::new(&request, range, &keys)?;
-        let _turn =
-            if page.is_wide() { Some(rpc.turns.next(deadline, rpc.log.watch()).await?) } else { None };
-        let mut snapshot =
-            snapshot_with(rpc, deadline, &maker(&subjects), &request.consistency_token).await?;
+        let _turn = turn(rpc, deadline, page.is_wide(), &maker, &request).await?;
+        let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
         page.read(rpc, snapshot.as_mut(), keys).await
     }
+}
+
+/// A turn for a wide question, once what it waits for is there.
+async fn turn(
+    rpc: &QueryRpc,
+    deadline: Instant,
+    is_wide: bool,
+    maker: &Maker<'_>,
+    request: &QuerySeriesRequest,
+) -> Result<Option<Turn>, Failure> {
+    if !is_wide {
+        return Ok(None);
+    }
+    if !request.consistency_token.is_empty() {
+        drop(snapshot_with(rpc, deadline, maker, &request.consistency_token).await?);
+    }
+    let mut turn = rpc.turns.next(deadline, rpc.log.watch()).await?;
+    turn.part().await;
+    Ok(Some(turn))
 }
 
 fn keys(wanted: Vec<query::SeriesKey>) -> Result<Vec<SeriesKey>, Failure> {
