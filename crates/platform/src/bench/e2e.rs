@@ -20,9 +20,8 @@ use super::server::Server;
 use super::{Options, workload};
 use crate::config::Settings;
 
-/// Events a second while latencies are measured, and how many of them are asked for.
-const RATE: u32 = 1_000;
-const ASK_FOR_ONE_IN: u32 = 10;
+/// Events a second while latencies are measured, how many of them are asked for, and what the figures are called.
+const LATENCIES: [(u32, usize, &str); 2] = [(1_000, 10, "e2e"), (100, 1, "e2e.at_100")];
 const TIME: Duration = Duration::from_secs(15);
 /// Rates that are tried, one after the other, until the lag grows.
 const RATES: [u32; 7] = [6_000, 8_000, 10_000, 12_000, 15_000, 18_000, 22_000];
@@ -54,8 +53,8 @@ pub async fn run(settings: &Settings, options: &Options) -> anyhow::Result<()> {
     }
     println!("{}", report.table());
     println!(
-        "PostgreSQL, Kafka, every role and the clients share the machine. Latency: at {RATE} events a second, from a receipt \
-         to the answer of a query with its token, for one event in {ASK_FOR_ONE_IN}. Sustained: the highest of the rates \
+        "PostgreSQL, Kafka, every role and the clients share the machine. Latency: at a thousand events a second (and at a \
+         hundred), from a receipt to the answer of a query with its token, for a hundred events a second. Sustained: the highest of the rates \
          {RATES:?} at which all is accepted in time and the projections are less than a second behind after {TIME:?}."
     );
     options.json.as_ref().map_or(Ok(()), |path| report.write_json(path))
@@ -70,17 +69,35 @@ async fn start(url: &str, bus: &str, roles: &str) -> anyhow::Result<Server> {
 async fn latency(url: &str, bus: &str, report: &mut Report) -> anyhow::Result<()> {
     let server = start(url, bus, "ingest,relay,projector,inference,query").await?;
     let (ingest, query) = (server.client().await?, server.query().await?);
-    // Consumers join their groups at the start: that is not what is measured.
-    write_and_read(ingest.clone(), query.clone(), 0, true).await?;
-    let mut ticks = interval(Duration::from_secs(1) / RATE);
+    // Consumers join their groups at the start, and a Kafka that has just been started compiles itself: that is not what
+    // is measured.
+    let (rate, asks, _) = LATENCIES[0];
+    write_and_read_at(rate, asks, &ingest, &query).await?;
+    for (rate, asks, key) in LATENCIES {
+        let measured = write_and_read_at(rate, asks, &ingest, &query).await?;
+        let (p50, p99) = (measured.quantile_ms(0.5), measured.quantile_ms(0.99));
+        eprintln!("{:.0} events/s: p50 {p50:.1} ms, p99 {p99:.1} ms", measured.per_second());
+        report.add(format!("{key}.p50_ms"), "ms", p50);
+        report.add(format!("{key}.p99_ms"), "ms", p99);
+    }
+    server.stop().await
+}
+
+/// Appends `rate` events a second for a while, and asks for one in `asks` of them.
+async fn write_and_read_at(
+    rate: u32,
+    asks: usize,
+    ingest: &IngestServiceClient<Channel>,
+    query: &QueryServiceClient<Channel>,
+) -> anyhow::Result<Measured> {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut calls, mut latencies) = (JoinSet::new(), Latencies::default());
     let began = Instant::now();
     let mut sent = 0_usize;
     while began.elapsed() < TIME {
         ticks.tick().await;
-        let asks = sent.is_multiple_of(ASK_FOR_ONE_IN as usize);
-        calls.spawn(write_and_read(ingest.clone(), query.clone(), sent, asks));
+        calls.spawn(write_and_read(ingest.clone(), query.clone(), sent, sent.is_multiple_of(asks)));
         sent += 1;
         while let Some(call) = calls.try_join_next() {
             latencies.extend(call??);
@@ -89,12 +106,7 @@ async fn latency(url: &str, bus: &str, report: &mut Report) -> anyhow::Result<()
     while let Some(call) = calls.join_next().await {
         latencies.extend(call??);
     }
-    let measured = Measured { events: sent, took: began.elapsed(), latencies: latencies.into_histogram() };
-    eprintln!("p50 {:.1} ms, p99 {:.1} ms", measured.quantile_ms(0.5), measured.quantile_ms(0.99));
-    report.add("e2e.p50_ms", "ms", measured.quantile_ms(0.5));
-    report.add("e2e.p99_ms", "ms", measured.quantile_ms(0.99));
-    report.add("e2e.offered_per_s", "events/s", measured.per_second());
-    server.stop().await
+    Ok(Measured { events: sent, took: began.elapsed(), latencies: latencies.into_histogram() })
 }
 
 /// Appends, and asks until the answer has it: from the receipt to that answer.

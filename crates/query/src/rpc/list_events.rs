@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot_of_log;
-use super::wide::Turn;
 use super::{QueryRpc, caller, decode, given, invalid, store_failed};
 use crate::page::{self, Cursor};
 
@@ -33,25 +32,23 @@ pub(super) async fn list_events(
     let (token, filter) = (std::mem::take(&mut request.page_token), filter_of(&request));
     let cursor = Cursor::of(filter);
     let after: Option<After> = cursor.read(&token)?;
-    let _turn = if size > NARROW { Some(turn(rpc, deadline, &request).await?) } else { None };
-    let mut snapshot = snapshot_of_log(rpc, deadline, &request.consistency_token).await?;
-    let range = range(snapshot.as_mut(), request, size, after).await?;
-    let stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;
+    let consistency_token = std::mem::take(&mut request.consistency_token);
+    let mut snapshot = snapshot_of_log(rpc, deadline, &consistency_token).await?;
+    let mut range = range(snapshot.as_mut(), request, size.min(NARROW), after).await?;
+    let mut stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;
+    let mut _turn = None;
+    if size > NARROW && stored.len() == NARROW as usize {
+        drop(snapshot);
+        _turn = Some(rpc.turns.next(deadline, rpc.log.watch()).await?);
+        range.limit = size;
+        snapshot = snapshot_of_log(rpc, deadline, &consistency_token).await?;
+        stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;
+    }
     let last = stored.last().filter(|_| stored.len() == size as usize);
     let next_page_token =
         last.map(|last| cursor.write(&After { position: last.position })).unwrap_or_default();
     let events = stored.iter().filter(|stored| may_read(&caller, &stored.subject)).map(decode);
     Ok(ListEventsResponse { events: events.collect::<Result<_, _>>()?, next_page_token })
-}
-
-/// A turn for a large page, once what it waits for is there.
-async fn turn(rpc: &QueryRpc, deadline: Instant, request: &ListEventsRequest) -> Result<Turn, Failure> {
-    if !request.consistency_token.is_empty() {
-        drop(snapshot_of_log(rpc, deadline, &request.consistency_token).await?);
-    }
-    let mut turn = rpc.turns.next(deadline, rpc.log.watch()).await?;
-    turn.part().await;
-    Ok(turn)
 }
 
 /// What a page token is good for: all that decides which events are listed, and in which order.

@@ -54,13 +54,14 @@ impl Turns {
                 .with_reason("BUSY", [])
                 .with_retry_after(Duration::from_secs(1))
         })?;
-        Ok(Turn { permit: Some(permit), stored, began: None })
+        let began = Some((Instant::now(), *stored.borrow()));
+        Ok(Turn { permit: Some(permit), stored, began })
     }
 }
 
 impl Turn {
-    /// Begins a part, after a rest from the one before.
-    pub async fn part(&mut self) {
+    /// Begins the next part, after a rest from the one before.
+    pub async fn next_part(&mut self) {
         let rest = self.due();
         self.began = None;
         sleep(rest).await;
@@ -99,9 +100,7 @@ mod tests {
     /// How long the next one waits after one that lasted for a part, in which so many events were stored.
     async fn waits_after(events: u64) -> Duration {
         let (turns, store) = (Turns::default(), watch::Sender::new(7));
-        let mut turn =
-            turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect("nobody is there");
-        turn.part().await;
+        let turn = turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect("nobody is there");
         sleep(PART).await;
         store.send_modify(|position| *position += events);
         drop(turn);
@@ -121,17 +120,14 @@ mod tests {
         let (turns, store) = (Turns::default(), watch::Sender::new(7));
         let mut turn =
             turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect("nobody is there");
-        for (events, rested) in [(100, Duration::ZERO), (0, 4 * PART), (10_000, Duration::ZERO)] {
-            let began = Instant::now();
-            turn.part().await;
-            assert_eq!(began.elapsed().as_millis(), rested.as_millis());
-            sleep(PART).await;
+        for (parts, events, rest) in [(1, 100, 4 * PART), (1, 0, Duration::ZERO), (10, 10_000, LONGEST_REST)]
+        {
+            sleep(PART * parts).await;
             store.send_modify(|position| *position += events);
+            let began = Instant::now();
+            turn.next_part().await;
+            assert_eq!(began.elapsed().as_millis(), rest.as_millis());
         }
-        sleep(PART * 9).await;
-        let began = Instant::now();
-        turn.part().await;
-        assert_eq!(began.elapsed().as_millis(), LONGEST_REST.as_millis());
         let refused = turns.next(Instant::now() + DEADLINE, store.subscribe()).await.expect_err("taken");
         assert_eq!(refused.kind(), ErrorKind::Unavailable);
     }

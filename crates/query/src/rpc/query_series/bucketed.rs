@@ -15,19 +15,21 @@ use crate::series::{Aggregates, Calendar, Content, NoCalendar, fill};
 const MOST_BUCKETS: usize = 11_000;
 /// Samples that are looked at for one answer.
 const MOST_SAMPLES: usize = 1_000_000;
-/// Roll-ups of one answer from which on it is a wide one: a day of a series by minutes is none.
-const NARROW: i64 = 2_000;
+/// Samples or roll-ups of one answer beyond which it is a wide one: a day of a series by minutes is none.
+const NARROW: usize = 2_000;
 /// Samples that are read at once.
-const AT_ONCE: u32 = 20_000;
+const AT_ONCE: usize = 20_000;
 
 /// What is to be read, and how it is put together.
+#[derive(Clone)]
 pub(super) struct Plan {
     edges: Vec<Timestamp>,
     range: TimeRange,
     aggregates: Aggregates,
     fill: Fill,
     source: Option<RollupStep>,
-    samples_left: usize,
+    /// Samples that may be read.
+    most_samples: usize,
 }
 
 impl Plan {
@@ -48,38 +50,44 @@ impl Plan {
         let whole = TimeRange { start: edges[0], end: edges[edges.len() - 1] };
         let range = kept(whole, rpc.oldest_sample());
         let source = if aggregates.need_samples() { None } else { coarsest(&edges) };
-        Ok(Self { edges, range, aggregates, fill, source, samples_left: MOST_SAMPLES })
+        Ok(Self { edges, range, aggregates, fill, source, most_samples: MOST_SAMPLES })
     }
 
-    /// Whether much may have to be read: samples, or many roll-ups.
-    pub fn is_wide(&self, series: usize) -> bool {
-        let Some(step) = self.source else { return true };
+    /// The same, as long as that is no wide question; nothing when it is one in any case.
+    pub fn narrow(&self, series: usize) -> Option<Self> {
+        let Some(step) = self.source else { return Some(Self { most_samples: NARROW, ..self.clone() }) };
         let seconds = (self.range.end.as_micros() - self.range.start.as_micros()) / 1_000_000;
-        seconds / i64::from(step.seconds()) * i64::try_from(series).unwrap_or(i64::MAX) > NARROW
+        let buckets = usize::try_from(seconds / i64::from(step.seconds())).unwrap_or(usize::MAX);
+        (buckets.saturating_mul(series) <= NARROW).then(|| self.clone())
     }
 
-    /// In parts, when it is wide.
+    /// Reads it, in parts when it is wide; nothing when there are more samples than may be read.
     pub async fn read(
         mut self,
         snapshot: &mut dyn Snapshot,
         keys: Vec<SeriesKey>,
         mut turn: Option<&mut Turn>,
-    ) -> Result<QuerySeriesResponse, Failure> {
+    ) -> Result<Option<QuerySeriesResponse>, Failure> {
         let mut response = QuerySeriesResponse::default();
-        for key in keys {
-            begin_part(turn.as_deref_mut()).await;
+        for (index, key) in keys.into_iter().enumerate() {
+            if index > 0 {
+                next_part(turn.as_deref_mut()).await;
+            }
             let found = snapshot.find_series(&key).await.map_err(|error| store_failed(&error))?;
             let mut contents = vec![Content::default(); self.edges.len() - 1];
             if let Some((id, _)) = found {
-                match self.source {
-                    Some(step) => self.add_rollups(snapshot, id, step, &mut contents).await?,
-                    None => self.add_samples(snapshot, id, &mut contents, turn.as_deref_mut()).await?,
+                let all = match self.source {
+                    Some(step) => self.add_rollups(snapshot, id, step, &mut contents).await.map(|()| true),
+                    None => self.add_samples(snapshot, id, &mut contents, turn.as_deref_mut()).await,
+                };
+                if !all? {
+                    return Ok(None);
                 }
             }
             let unit = found.map(|(_, unit)| unit).unwrap_or_default();
             response.series.push(self.series(key, unit, contents));
         }
-        Ok(response)
+        Ok(Some(response))
     }
 
     async fn add_rollups(
@@ -97,30 +105,31 @@ impl Plan {
         Ok(())
     }
 
+    /// False when there are too many.
     async fn add_samples(
         &mut self,
         snapshot: &mut dyn Snapshot,
         series: SeriesId,
         contents: &mut [Content],
         mut turn: Option<&mut Turn>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let keep = self.aggregates.need_samples();
         let (mut after, mut place) = (None, Place(0));
         loop {
-            let read = snapshot.samples(series, self.range, after, AT_ONCE).await;
+            let limit = self.most_samples.saturating_add(1).min(AT_ONCE);
+            let read =
+                snapshot.samples(series, self.range, after, u32::try_from(limit).unwrap_or(u32::MAX)).await;
             let samples = read.map_err(|error| store_failed(&error))?;
-            let Some(left) = self.samples_left.checked_sub(samples.len()) else {
-                return Err(too_many_samples());
-            };
-            self.samples_left = left;
+            let Some(left) = self.most_samples.checked_sub(samples.len()) else { return Ok(false) };
+            self.most_samples = left;
             for sample in &samples {
                 contents[place.of(sample.time, &self.edges)].add_sample(*sample, keep);
             }
             match samples.last() {
-                Some(last) if samples.len() == AT_ONCE as usize => after = Some((last.time, last.position)),
-                _ => return Ok(()),
+                Some(last) if samples.len() == limit => after = Some((last.time, last.position)),
+                _ => return Ok(true),
             }
-            begin_part(turn.as_deref_mut()).await;
+            next_part(turn.as_deref_mut()).await;
         }
     }
 
@@ -136,9 +145,9 @@ impl Plan {
     }
 }
 
-async fn begin_part(turn: Option<&mut Turn>) {
+async fn next_part(turn: Option<&mut Turn>) {
     if let Some(turn) = turn {
-        turn.part().await;
+        turn.next_part().await;
     }
 }
 
@@ -182,7 +191,7 @@ fn coarsest(edges: &[Timestamp]) -> Option<RollupStep> {
     [RollupStep::Hour, RollupStep::Minute].into_iter().find(whole)
 }
 
-fn too_many_samples() -> Failure {
+pub(super) fn too_many_samples() -> Failure {
     let message =
         format!("is so short, or needs such aggregates, that more than {MOST_SAMPLES} samples would be read");
     invalid("step", &message, "OUT_OF_RANGE")

@@ -49,12 +49,27 @@ pub(super) async fn query_series(
     let maker = maker(&subjects);
     if let Some(step) = request.step {
         let plan = bucketed::Plan::new(rpc, &request, step, range, keys.len())?;
-        let mut turn = turn(rpc, deadline, plan.is_wide(keys.len()), &maker, &request).await?;
+        if let Some(narrow) = plan.narrow(keys.len()) {
+            let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
+            if let Some(answer) = narrow.read(snapshot.as_mut(), keys.clone(), None).await? {
+                return Ok(answer);
+            }
+        }
+        let mut turn = turn(rpc, deadline, &maker, &request).await?;
         let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
-        plan.read(snapshot.as_mut(), keys, turn.as_mut()).await
+        let answer = plan.read(snapshot.as_mut(), keys, Some(&mut turn)).await?;
+        answer.ok_or_else(bucketed::too_many_samples)
     } else {
         let page = raw::Page::new(&request, range, &keys)?;
-        let _turn = turn(rpc, deadline, page.is_wide(), &maker, &request).await?;
+        let mut _turn = None;
+        if let Some(narrow) = page.narrow() {
+            let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
+            let answer = narrow.read(rpc, snapshot.as_mut(), keys.clone()).await?;
+            if answer.next_page_token.is_empty() {
+                return Ok(answer);
+            }
+            _turn = Some(turn(rpc, deadline, &maker, &request).await?);
+        }
         let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
         page.read(rpc, snapshot.as_mut(), keys).await
     }
@@ -64,19 +79,13 @@ pub(super) async fn query_series(
 async fn turn(
     rpc: &QueryRpc,
     deadline: Instant,
-    is_wide: bool,
     maker: &Maker<'_>,
     request: &QuerySeriesRequest,
-) -> Result<Option<Turn>, Failure> {
-    if !is_wide {
-        return Ok(None);
-    }
+) -> Result<Turn, Failure> {
     if !request.consistency_token.is_empty() {
         drop(snapshot_with(rpc, deadline, maker, &request.consistency_token).await?);
     }
-    let mut turn = rpc.turns.next(deadline, rpc.log.watch()).await?;
-    turn.part().await;
-    Ok(Some(turn))
+    rpc.turns.next(deadline, rpc.log.watch()).await
 }
 
 fn keys(wanted: Vec<query::SeriesKey>) -> Result<Vec<SeriesKey>, Failure> {

@@ -30,6 +30,7 @@ struct After {
 }
 
 /// The page that is asked for.
+#[derive(Clone)]
 pub(super) struct Page {
     range: TimeRange,
     size: u32,
@@ -59,9 +60,9 @@ impl Page {
         Ok(Self { range, size, cursor, after })
     }
 
-    /// Whether it is more than what is given when nobody says how much.
-    pub const fn is_wide(&self) -> bool {
-        self.size > DEFAULT
+    /// The beginning of it, which is no wide question; nothing when that is all of it.
+    pub fn narrow(&self) -> Option<Self> {
+        (self.size > DEFAULT).then(|| Self { size: DEFAULT, ..self.clone() })
     }
 
     pub async fn read(
