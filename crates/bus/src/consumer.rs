@@ -2,9 +2,9 @@
 //!
 //! The bus hands a [`Consumer`] records by partition. The consumer leaves out what it has had before, decodes the rest, and
 //! hands it to its [`Handler`], each partition's inside a transaction of its [`Checkpoint`] that begins by moving the
-//! offset; several partitions are worked on at once. What can go wrong has three outcomes, chosen by whoever raises it: done; an outage, which is waited for
-//! with nothing skipped; and poison, which parks its key: the record and what follows it in its key are kept as dead
-//! letters in the same transaction, while other keys flow. When the bus has forgotten what comes next, the consumer reads
+//! offset; several partitions are worked on at once. What can go wrong has three outcomes, chosen by whoever raises it:
+//! done; an outage, which is waited for with nothing skipped; and poison, which parks its key: the record and what follows
+//! it in its key are kept as dead letters in the same transaction, while other keys flow. When the bus has forgotten what comes next, the consumer reads
 //! it from the log until it meets the bus again (`way_back.rs`). Once a second the consumer tells operators how it is doing
 //! and hears what they want: a pause, or a key to be tried again.
 
@@ -69,6 +69,15 @@ pub struct Consumer<C, H> {
     log: Option<PartitionedLog>,
     limits: ParkLimits,
     state: watch::Sender<State>,
+}
+
+/// What a consumer has of an assignment.
+#[derive(Debug, Default)]
+struct Hand {
+    owned: Partitions,
+    /// What came while it was paused, or cannot be parked. Nothing more is asked for until it is handled.
+    held: Records,
+    way_back: Option<WayBack>,
 }
 
 /// What operators were last told, and when.
@@ -153,59 +162,58 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     async fn consume(&self, lacking: &mut BTreeSet<TopicPartition>) -> Result<Infallible, Interrupted> {
         // Topics that are gone are waited for: the relay makes them, which must know that they are new.
         let mut subscription = self.bus.subscribe(self.handler.name(), self.handler.topics()).await?;
-        let mut owned = Partitions::new();
+        let mut hand = Hand::default();
         let mut reports = interval(REPORT_EVERY);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was paused stays so when it begins again: nothing is handled before operators were heard.
-        let (mut heard, mut paused, mut told, mut way_back) = (false, false, Told::default(), None);
-        // What came while paused, or cannot be parked. Nothing more is asked for until it is handled.
-        let (mut held, mut room) = (Records::new(), true);
+        let (mut heard, mut paused, mut told) = (false, false, Told::default());
+        let mut room = true;
         loop {
             if heard && !paused && room {
                 // However long it takes, the next assignment is heard: others wait for the answer. What is cut off in the
                 // middle is rolled back, and begins again from the checkpoint.
-                let work = self.work(&mut held, &mut way_back, &mut owned, lacking);
-                let (met, assignment) = tokio::select! {
-                    met = work => (met?, None),
-                    assignment = subscription.assigned() => (vec![], Some(assignment?)),
+                let assignment = tokio::select! {
+                    met = self.work(&mut hand, lacking) => {
+                        for at in met? {
+                            subscription.let_flow(at).await?;
+                        }
+                        None
+                    }
+                    assignment = subscription.assigned() => Some(assignment?),
                 };
-                for at in met {
-                    subscription.let_flow(at).await?;
-                }
                 if let Some(assignment) = assignment {
-                    held.clear();
-                    (owned, way_back) = self.take_over(assignment, lacking).await?;
+                    hand = self.take_over(assignment, lacking).await?;
+                    self.show(&hand.owned, paused);
                 }
             }
-            room = !owned.values().any(|owned| owned.is_full);
+            room = !hand.owned.values().any(|owned| owned.is_full);
             tokio::select! {
                 biased;
                 _ = reports.tick() => {
-                    if let Some(orders) = self.report(&mut owned, paused, &mut told).await {
+                    if let Some(orders) = self.report(&mut hand.owned, paused, &mut told).await {
                         (heard, paused) = (true, orders.paused);
-                        if !paused && self.redrive_all(orders, &mut owned).await? {
+                        if !paused && self.redrive_all(orders, &mut hand.owned).await? {
                             // New records get as much time as old ones.
                             reports.reset_after(REDRIVE_SLICE);
                         }
-                        self.show(&owned, paused);
+                        self.show(&hand.owned, paused);
                     }
                     // Letters may have left: try again.
-                    for owned in owned.values_mut() {
+                    for owned in hand.owned.values_mut() {
                         owned.is_full = false;
                     }
                     room = true;
                 }
-                delivery = next(subscription.as_mut(), held.is_empty()) => match delivery? {
+                delivery = next(subscription.as_mut(), hand.held.is_empty()) => match delivery? {
                     Delivery::Assigned(assignment) => {
-                        held.clear();
-                        (owned, way_back) = self.take_over(assignment, lacking).await?;
+                        hand = self.take_over(assignment, lacking).await?;
                         if heard {
-                            self.show(&owned, paused);
+                            self.show(&hand.owned, paused);
                         }
                     }
-                    Delivery::Records(records) => held = records,
+                    Delivery::Records(records) => hand.held = records,
                 },
-                () = ready(()), if way_back.is_some() && heard && !paused && room => {}
+                () = ready(()), if hand.way_back.is_some() && heard && !paused && room => {}
             }
         }
     }
@@ -213,14 +221,10 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     /// Handles what is held, and goes on with the way back: returns the partitions that have met the bus again.
     async fn work(
         &self,
-        held: &mut Records,
-        way_back: &mut Option<WayBack>,
-        owned: &mut Partitions,
+        Hand { owned, held, way_back }: &mut Hand,
         lacking: &mut BTreeSet<TopicPartition>,
     ) -> Result<Vec<TopicPartition>, Interrupted> {
-        if !held.is_empty() {
-            *held = self.work_off(std::mem::take(held), owned).await?;
-        }
+        *held = self.work_off(std::mem::take(held), owned).await?;
         let Some(way) = way_back.take() else { return Ok(vec![]) };
         let (on, met) = self.walk(way, owned, lacking).await?;
         *way_back = on;
@@ -231,7 +235,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         &self,
         assignment: Assignment,
         lacking: &BTreeSet<TopicPartition>,
-    ) -> Result<(Partitions, Option<WayBack>), Interrupted> {
+    ) -> Result<Hand, Interrupted> {
         let mut owned = Partitions::new();
         let mut begins = Vec::with_capacity(assignment.partitions.len());
         let mut way_back = None;
@@ -255,7 +259,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         }
         // Nobody listening means that the assignment is over again; the next one is on its way.
         drop(assignment.begin_at.send(begins));
-        Ok((owned, way_back))
+        Ok(Hand { owned, held: Records::new(), way_back })
     }
 
     /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.

@@ -7,8 +7,8 @@ use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{ConsumerPartition, Snapshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::progress::{self, WAY_BACK};
-use super::{QueryRpc, invalid, store_failed};
+use super::deadline::WAY_BACK;
+use super::{QueryRpc, invalid, progress, store_failed};
 
 /// How often a call that waits for the log of a replica looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
@@ -58,11 +58,7 @@ pub(super) async fn snapshot_of_log(
             return Ok(snapshot);
         }
         drop(snapshot);
-        let again = Instant::now() + LOOK_AGAIN;
-        if again + WAY_BACK > deadline {
-            return Err(behind("the log", stored, token.position));
-        }
-        sleep_until(again).await;
+        look_again(deadline, LOOK_AGAIN, "the log", stored, token.position).await?;
     }
 }
 
@@ -92,12 +88,23 @@ pub(super) async fn snapshot_with(
     }
 }
 
-/// The caller's time is over before what it asks for is there: how far behind that is.
-pub(super) fn behind(what: &str, included: u64, wanted: u64) -> Failure {
-    let message = format!("{what} includes position {included}, not yet {wanted}");
-    Failure::new(ErrorKind::Unavailable, message)
-        .with_reason("BEHIND", [("included", included.to_string()), ("wanted", wanted.to_string())])
-        .with_retry_after(Duration::from_millis(100))
+/// Waits a moment, as long as the caller does; else says how far behind it is.
+pub(super) async fn look_again(
+    deadline: Instant,
+    moment: Duration,
+    what: &str,
+    included: u64,
+    wanted: u64,
+) -> Result<(), Failure> {
+    let again = Instant::now() + moment;
+    if again + WAY_BACK > deadline {
+        let message = format!("{what} includes position {included}, not yet {wanted}");
+        return Err(Failure::new(ErrorKind::Unavailable, message)
+            .with_reason("BEHIND", [("included", included.to_string()), ("wanted", wanted.to_string())])
+            .with_retry_after(Duration::from_millis(100)));
+    }
+    sleep_until(again).await;
+    Ok(())
 }
 
 /// The event that the token stands for is not in what is read, and waiting does not bring it there.

@@ -7,6 +7,9 @@ use tokio::time::{Instant, timeout_at};
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
+/// Left of the caller's deadline for the answer's way back.
+pub(super) const WAY_BACK: Duration = Duration::from_millis(50);
+
 /// Runs a call until its deadline.
 pub(super) async fn until<T>(
     deadline: Instant,

@@ -11,7 +11,7 @@ use super::consistency::snapshot_of_log;
 use super::{QueryRpc, caller, decode, given, invalid, store_failed};
 use crate::page::{self, Cursor};
 
-/// Pages of more events take turns.
+/// Pages that turn out to have more events take turns.
 const NARROW: u32 = 100;
 
 /// Where a page ended: at this position.

@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use cornjacket_proto::status::Failure;
 use cornjacket_store::ConsumerPartition;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::consistency::{behind, snapshot};
-use super::deadline::passed;
+use super::consistency::{look_again, snapshot};
+use super::deadline::{WAY_BACK, passed};
 use super::{QueryRpc, store_failed};
 
 /// How old a look may be for another call to be content with it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// When a call that waits looks again whether what it waits for was parked.
 const LOOK_ELSEWHERE: Duration = Duration::from_millis(250);
-/// Left of the caller's deadline for the answer's way back.
-pub(super) const WAY_BACK: Duration = Duration::from_millis(50);
 
 /// What was last seen of each consumer.
 #[derive(Debug, Default)]
@@ -44,11 +42,7 @@ pub(super) async fn wait_for(
         if included >= position || Instant::now() >= until {
             return Ok(());
         }
-        let again = Instant::now() + LOOK_AGAIN;
-        if again + WAY_BACK > deadline {
-            return Err(behind(&at.consumer, included, position));
-        }
-        sleep_until(again).await;
+        look_again(deadline, LOOK_AGAIN, &at.consumer, included, position).await?;
     }
 }
 

@@ -12,7 +12,7 @@ use cornjacket_proto::status::{ErrorKind, Failure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::progress::WAY_BACK;
+use super::deadline::WAY_BACK;
 
 /// For how many times as long as the part before a question rests.
 const REST: u32 = 4;

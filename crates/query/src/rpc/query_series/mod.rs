@@ -15,7 +15,6 @@ use tonic::Request;
 
 use super::consistency::{Maker, snapshot_with};
 use super::list_events::time;
-use super::wide::Turn;
 use super::{QueryRpc, caller, invalid, printable, required};
 
 /// Series of one request.
@@ -47,45 +46,31 @@ pub(super) async fn query_series(
     let subjects: BTreeSet<&str> = keys.iter().map(|key| key.subject.as_str()).collect();
     let subjects: Vec<&str> = subjects.into_iter().collect();
     let maker = maker(&subjects);
+    let snapshot = || snapshot_with(rpc, deadline, &maker, &request.consistency_token);
+    // A wide question waits for its token before its turn, and for its turn without a snapshot.
     if let Some(step) = request.step {
         let plan = bucketed::Plan::new(rpc, &request, step, range, keys.len())?;
-        if let Some(narrow) = plan.narrow(keys.len()) {
-            let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
-            if let Some(answer) = narrow.read(snapshot.as_mut(), keys.clone(), None).await? {
-                return Ok(answer);
-            }
+        let mut first = snapshot().await?;
+        if let Some(narrow) = plan.narrow(keys.len())
+            && let Some(answer) = narrow.read(first.as_mut(), keys.clone(), None).await?
+        {
+            return Ok(answer);
         }
-        let mut turn = turn(rpc, deadline, &maker, &request).await?;
-        let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
-        let answer = plan.read(snapshot.as_mut(), keys, Some(&mut turn)).await?;
+        drop(first);
+        let mut turn = rpc.turns.next(deadline, rpc.log.watch()).await?;
+        let answer = plan.read(snapshot().await?.as_mut(), keys, Some(&mut turn)).await?;
         answer.ok_or_else(bucketed::too_many_samples)
     } else {
         let page = raw::Page::new(&request, range, &keys)?;
-        let mut _turn = None;
-        if let Some(narrow) = page.narrow() {
-            let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
-            let answer = narrow.read(rpc, snapshot.as_mut(), keys.clone()).await?;
-            if answer.next_page_token.is_empty() {
-                return Ok(answer);
-            }
-            _turn = Some(turn(rpc, deadline, &maker, &request).await?);
+        let mut first = snapshot().await?;
+        let answer = page.narrow().read(rpc, first.as_mut(), keys.clone()).await?;
+        if !page.is_wide() || answer.next_page_token.is_empty() {
+            return Ok(answer);
         }
-        let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
-        page.read(rpc, snapshot.as_mut(), keys).await
+        drop(first);
+        let _turn = rpc.turns.next(deadline, rpc.log.watch()).await?;
+        page.read(rpc, snapshot().await?.as_mut(), keys).await
     }
-}
-
-/// A turn for a wide question, once what it waits for is there.
-async fn turn(
-    rpc: &QueryRpc,
-    deadline: Instant,
-    maker: &Maker<'_>,
-    request: &QuerySeriesRequest,
-) -> Result<Turn, Failure> {
-    if !request.consistency_token.is_empty() {
-        drop(snapshot_with(rpc, deadline, maker, &request.consistency_token).await?);
-    }
-    rpc.turns.next(deadline, rpc.log.watch()).await
 }
 
 fn keys(wanted: Vec<query::SeriesKey>) -> Result<Vec<SeriesKey>, Failure> {

@@ -60,9 +60,14 @@ impl Page {
         Ok(Self { range, size, cursor, after })
     }
 
-    /// The beginning of it, which is no wide question; nothing when that is all of it.
-    pub fn narrow(&self) -> Option<Self> {
-        (self.size > DEFAULT).then(|| Self { size: DEFAULT, ..self.clone() })
+    /// Whether it is more than what is given when nobody says how much.
+    pub const fn is_wide(&self) -> bool {
+        self.size > DEFAULT
+    }
+
+    /// As much of it as is no wide question.
+    pub fn narrow(&self) -> Self {
+        Self { size: self.size.min(DEFAULT), ..self.clone() }
     }
 
     pub async fn read(
