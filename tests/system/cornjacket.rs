@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
+use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
+use cornjacket_proto::ingest::{AppendRequest, Receipt};
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use cornjacket_testkit::{Process, Program, ports};
 use tempfile::TempDir;
@@ -101,6 +103,12 @@ impl Cornjacket {
 
     pub async fn ingest(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
         Ok(IngestServiceClient::new(channel(self.ingest).await?))
+    }
+
+    /// Appends one event: its receipt.
+    pub async fn append(&self, event: Event) -> anyhow::Result<Receipt> {
+        let response = self.ingest().await?.append(AppendRequest { event: Some(event) }).await?;
+        Ok(response.into_inner().receipt.unwrap_or_default())
     }
 
     pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Channel>> {

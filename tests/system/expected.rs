@@ -36,14 +36,9 @@ impl Expected {
     /// Of those events that `counts`, all but poison.
     pub fn of(log: &[StoredEvent], counts: impl Fn(&Event) -> bool) -> anyhow::Result<Self> {
         let mut expected = Self::default();
-        let mut events = Vec::with_capacity(log.len());
-        for stored in log {
-            let event = stored.decode()?;
-            if counts(&event) {
-                let time = effective_time(&event, stored.ingest_time);
-                expected.add_samples(&event, time);
-                events.push((event, time));
-            }
+        let events = events(log, counts)?;
+        for (event, time) in &events {
+            expected.add_samples(event, *time);
         }
         for projection in projections::ALL {
             expected.states.push((projection, states(projection, &events)?));
@@ -95,6 +90,22 @@ impl Expected {
         println!("{states} states, {samples} samples and {rollups} roll-ups are the fold");
         Ok(())
     }
+}
+
+/// Those events of a log that `counts`, each with its effective time.
+pub fn events(
+    log: &[StoredEvent],
+    counts: impl Fn(&Event) -> bool,
+) -> anyhow::Result<Vec<(Event, Timestamp)>> {
+    let mut events = Vec::with_capacity(log.len());
+    for stored in log {
+        let event = stored.decode()?;
+        if counts(&event) {
+            let time = effective_time(&event, stored.ingest_time);
+            events.push((event, time));
+        }
+    }
+    Ok(events)
 }
 
 /// The states that a projection makes of events, each with its effective time, by subject.

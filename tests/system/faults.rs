@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use cornjacket_domain::stored::effective_time;
-use cornjacket_domain::{Partitions, StoredEvent, Timestamp};
+use cornjacket_domain::{Partitions, StoredEvent};
 use cornjacket_proto::admin::{ListConsumersRequest, ListDeadLettersRequest, RedriveDeadLettersRequest};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::{AppendBatchRequest, AppendRequest};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::cornjacket::{Cornjacket, stop};
 use super::events::reading;
-use super::expected::{check_states, states};
+use super::expected;
 use super::full_stack::{FullStack, PARTITIONS, open, read_log};
 use super::load::{Random, long};
 
@@ -211,17 +210,11 @@ async fn parked_keys(cornjacket: &Cornjacket) -> anyhow::Result<u64> {
 async fn check_fold(full_stack: &FullStack, log: &[StoredEvent], missing: &[Letter]) -> anyhow::Result<()> {
     let projection = projections::by_name("device_state").expect("registered");
     let missing: BTreeSet<u64> = missing.iter().map(|(_, position, _)| *position).collect();
-    let counts = log.iter().filter(|stored| !missing.contains(&stored.position));
-    let events = counts.map(|stored| {
-        let event = stored.decode()?;
-        let time = effective_time(&event, stored.ingest_time);
-        Ok((event, time))
-    });
-    let events: Vec<(Event, Timestamp)> = events.collect::<anyhow::Result<_>>()?;
+    let events = expected::events(log, |event| !missing.contains(&event.position))?;
     let store = open(&full_stack.database).await?;
     let mut snapshot = store.snapshots.begin(DEADLINE).await?;
-    let states = states(projection, &events)?;
-    check_states(snapshot.as_mut(), projection, &states).await?;
+    let states = expected::states(projection, &events)?;
+    expected::check_states(snapshot.as_mut(), projection, &states).await?;
     println!("{} states are the fold of all but {} events", states.len(), missing.len());
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
 use cornjacket_bus::{Begin, Bus, Delivered, Delivery, Format, Record};
-use cornjacket_domain::stored::effective_time;
 use cornjacket_domain::{Partitions, StoredEvent, SystemClock, Topic};
 use cornjacket_query::projections;
 use cornjacket_store::{Options, Range, Store};
@@ -135,13 +134,9 @@ impl FullStack {
     pub async fn check_device_state(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
         let projection = projections::by_name("device_state").context("registered")?;
         let store = open(&self.database).await?;
-        let (mut events, mut last) = (Vec::new(), BTreeMap::new());
-        for stored in log.iter().filter(|stored| projection.reads(&stored.event_type)) {
-            let event = stored.decode()?;
-            let time = effective_time(&event, stored.ingest_time);
-            last.insert(stored.subject.clone(), stored.position);
-            events.push((event, time));
-        }
+        let events = expected::events(log, |event| projection.reads(&event.r#type))?;
+        let last: BTreeMap<_, _> =
+            events.iter().map(|(event, _)| (event.subject.clone(), event.position)).collect();
         let expected = expected::states(projection, &events)?;
         assert_eq!(expected.len(), last.len(), "every device has a state");
         for (device, expected) in expected {

@@ -7,9 +7,8 @@ use cornjacket_proto::admin::{
     DiscardDeadLetterRequest, GetDeadLetterRequest, ListConsumersRequest, ListDeadLettersRequest,
     PauseConsumerRequest, RedriveDeadLettersRequest, ResumeConsumerRequest,
 };
-use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_proto::ingest::{AppendRequest, Receipt};
+use cornjacket_proto::ingest::Receipt;
 use cornjacket_proto::query::GetProjectionRequest;
 use cornjacket_testkit::{Program, wait};
 use prost_types::Value;
@@ -21,11 +20,6 @@ use super::events::reading;
 use super::full_stack::{FullStack, PARTITIONS, read_log};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-
-async fn append(cornjacket: &Cornjacket, event: Event) -> anyhow::Result<Receipt> {
-    let response = cornjacket.ingest().await?.append(AppendRequest { event: Some(event) }).await?;
-    Ok(response.into_inner().receipt.unwrap_or_default())
-}
 
 /// The latest temperature of a device, once it includes the receipt's event.
 async fn temperature(cornjacket: &Cornjacket, device: &str, receipt: &Receipt) -> Result<f64, Status> {
@@ -62,7 +56,7 @@ async fn keyed_garbage_on_a_topic_parks_its_key_until_it_is_given_up() -> anyhow
     let full_stack = FullStack::shared().await?;
     let cornjacket = full_stack.cornjacket(&[])?;
     let process = cornjacket.start().await?;
-    let first = append(&cornjacket, reading("pump-1", "1", 1.0)).await?;
+    let first = cornjacket.append(reading("pump-1", "1", 1.0)).await?;
     assert_eq!(temperature(&cornjacket, "pump-1", &first).await?.to_bits(), 1.0_f64.to_bits());
 
     let partition = Partitions::new(PARTITIONS).expect("above zero").of_subject("pump-1");
@@ -79,8 +73,8 @@ async fn keyed_garbage_on_a_topic_parks_its_key_until_it_is_given_up() -> anyhow
     .await?;
 
     // What follows in its key waits, and whoever asks for it is told; other keys flow.
-    let waits = append(&cornjacket, reading("pump-1", "2", 2.0)).await?;
-    let flows = append(&cornjacket, reading("pump-2", "3", 3.0)).await?;
+    let waits = cornjacket.append(reading("pump-1", "2", 2.0)).await?;
+    let flows = cornjacket.append(reading("pump-2", "3", 3.0)).await?;
     assert_eq!(temperature(&cornjacket, "pump-2", &flows).await?.to_bits(), 3.0_f64.to_bits());
     let refused = temperature(&cornjacket, "pump-1", &waits).await.expect_err("parked");
     assert_eq!((refused.code(), refused.message().contains("dead letter")), (Code::FailedPrecondition, true));
@@ -147,8 +141,8 @@ async fn what_the_database_cannot_keep_parks_its_key_alone() -> anyhow::Result<(
     if let Some(Payload::SensorReading(reading)) = &mut unfit.payload {
         reading.measurements[0].metric = "a\u{0}b".into();
     }
-    append(&cornjacket, unfit).await?;
-    let flows = append(&cornjacket, reading("pump-2", "flows", 3.0)).await?;
+    cornjacket.append(unfit).await?;
+    let flows = cornjacket.append(reading("pump-2", "flows", 3.0)).await?;
     assert_eq!(temperature(&cornjacket, "pump-2", &flows).await?.to_bits(), 3.0_f64.to_bits());
     wait::until(DEADLINE, "it is a dead letter", async || {
         letters(&cornjacket).await.is_ok_and(|letters| letters.len() == 1)
@@ -163,7 +157,7 @@ async fn a_paused_consumer_stops_and_goes_on_where_it_was() -> anyhow::Result<()
     let cornjacket = Cornjacket::embedded(folder.path())?;
     let process = cornjacket.start().await?;
     let mut admin = cornjacket.admin().await?;
-    let first = append(&cornjacket, reading("pump-1", "1", 1.0)).await?;
+    let first = cornjacket.append(reading("pump-1", "1", 1.0)).await?;
     temperature(&cornjacket, "pump-1", &first).await?;
 
     let nobody = PauseConsumerRequest { consumer: "nobody".into() };
@@ -185,7 +179,7 @@ async fn a_paused_consumer_stops_and_goes_on_where_it_was() -> anyhow::Result<()
         "{verbose}"
     );
     assert!(!http_get(cornjacket.ops, "/readyz").await?.contains("stages"));
-    let second = append(&cornjacket, reading("pump-1", "2", 2.0)).await?;
+    let second = cornjacket.append(reading("pump-1", "2", 2.0)).await?;
     assert_eq!(state().await, Some(("paused".to_owned(), 1)), "what it does not read is its lag");
     admin.resume_consumer(ResumeConsumerRequest { consumer: "device_state".into() }).await?;
     assert_eq!(temperature(&cornjacket, "pump-1", &second).await?.to_bits(), 2.0_f64.to_bits());

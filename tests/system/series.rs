@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use cornjacket_domain::{Clock, RollupStep, SystemClock, Timestamp};
 use cornjacket_proto::events::Event;
-use cornjacket_proto::ingest::{AppendRequest, Receipt};
 use cornjacket_proto::query::{
     Aggregation, Bucket, Fill, GetEventTimelineRequest, ListProjectionsRequest, ListSeriesRequest,
     QuerySeriesRequest, QuerySeriesResponse, Sample, SeriesKey, Stage,
@@ -18,11 +17,6 @@ use super::full_stack::FullStack;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DEADLINE: Duration = Duration::from_secs(30);
-
-async fn append(cornjacket: &Cornjacket, event: Event) -> anyhow::Result<Receipt> {
-    let response = cornjacket.ingest().await?.append(AppendRequest { event: Some(event) }).await?;
-    Ok(response.into_inner().receipt.unwrap_or_default())
-}
 
 fn at(time: Timestamp, device: &str, id: &str, value: f64) -> Event {
     Event { event_time: Some(time.to_proto()), ..reading(device, id, value) }
@@ -89,12 +83,12 @@ async fn late_samples_reach_their_buckets(cornjacket: &Cornjacket) -> anyhow::Re
     let yesterday = RollupStep::Hour.bucket_of(now - 24 * HOUR);
     for (number, seconds) in [0_u64, 70, 3_000].into_iter().enumerate() {
         let time = yesterday + Duration::from_secs(seconds);
-        append(cornjacket, at(time, "pump-1", &format!("old-{number}"), 10.0)).await?;
+        cornjacket.append(at(time, "pump-1", &format!("old-{number}"), 10.0)).await?;
     }
-    append(cornjacket, at(now, "pump-1", "now", 1.0)).await?;
-    let ancient = append(cornjacket, at(now - 8 * 24 * HOUR, "pump-1", "ancient", 1.0)).await?;
-    let late = append(cornjacket, at(yesterday + Duration::from_secs(30), "pump-1", "late", 40.0)).await?;
-    let again = append(cornjacket, at(yesterday + Duration::from_secs(30), "pump-1", "late", 40.0)).await?;
+    cornjacket.append(at(now, "pump-1", "now", 1.0)).await?;
+    let ancient = cornjacket.append(at(now - 8 * 24 * HOUR, "pump-1", "ancient", 1.0)).await?;
+    let late = cornjacket.append(at(yesterday + Duration::from_secs(30), "pump-1", "late", 40.0)).await?;
+    let again = cornjacket.append(at(yesterday + Duration::from_secs(30), "pump-1", "late", 40.0)).await?;
     assert!(again.duplicate);
 
     let mut day = question("pump-1", yesterday, yesterday + HOUR);
@@ -121,8 +115,8 @@ async fn late_samples_reach_their_buckets(cornjacket: &Cornjacket) -> anyhow::Re
 
     // The year 2099 freezes nothing: what comes later is later.
     let future = Timestamp::from_micros(4_070_908_800_000_000);
-    append(cornjacket, at(future, "pump-1", "2099", 99.0)).await?;
-    let after = append(cornjacket, at(SystemClock.now() + 6 * HOUR / 60, "pump-1", "after", 5.0)).await?;
+    cornjacket.append(at(future, "pump-1", "2099", 99.0)).await?;
+    let after = cornjacket.append(at(SystemClock.now() + 6 * HOUR / 60, "pump-1", "after", 5.0)).await?;
     let mut soon = question("pump-1", now, now + HOUR);
     soon.consistency_token = after.consistency_token;
     let found = samples(cornjacket, &soon).await?;
@@ -134,9 +128,9 @@ async fn late_samples_reach_their_buckets(cornjacket: &Cornjacket) -> anyhow::Re
 async fn questions_are_checked_and_gaps_filled(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let hour = RollupStep::Hour.bucket_of(SystemClock.now() - 5 * HOUR);
     for (id, hours, value) in [("a", 0, 1.0), ("b", 3, 7.0)] {
-        append(cornjacket, at(hour + HOUR * hours, "pump-2", id, value)).await?;
+        cornjacket.append(at(hour + HOUR * hours, "pump-2", id, value)).await?;
     }
-    let last = append(cornjacket, at(hour + HOUR, "pump-3", "c", 2.0)).await?;
+    let last = cornjacket.append(at(hour + HOUR, "pump-3", "c", 2.0)).await?;
     let both = QuerySeriesRequest {
         series: vec![key("pump-2"), key("pump-3"), key("pump-none")],
         step: Some(HOUR.try_into()?),
@@ -223,7 +217,7 @@ fn times_follow_one_another(stages: &[Stage]) {
 
 /// An event's way is over when every consumer of its topic has it.
 async fn where_is_my_event(cornjacket: &Cornjacket, stages: &[&str]) -> anyhow::Result<()> {
-    let receipt = append(cornjacket, reading("pump-4", "way", 1.0)).await?;
+    let receipt = cornjacket.append(reading("pump-4", "way", 1.0)).await?;
     let request = GetEventTimelineRequest { id: "way".into(), source: "system-test".into() };
     let query = cornjacket.query().await?;
     let done = wait::until_some(DEADLINE, "the event is everywhere", async || {

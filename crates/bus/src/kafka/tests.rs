@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::codec::Envelope;
-use crate::{Begin, Delivered, Delivery};
+use crate::{Assignment, Begin, Delivered, Delivery, Record};
 
 mod members;
 
@@ -63,23 +63,33 @@ async fn publisher(bus: &KafkaBus) -> Result<Box<dyn Publisher>, BusError> {
     Ok(bus.publisher("relay", Published::default()).await?.expect("Kafka has publishers"))
 }
 
+/// Answers an assignment: everything from the beginning. Which partitions those are.
+fn begin(assignment: Assignment) -> Vec<u16> {
+    let partitions = assignment.partitions.iter().map(|assigned| assigned.at.partition).collect();
+    drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
+    partitions
+}
+
+/// The next records of a subscription that wants everything from the beginning.
+async fn next_records(subscription: &mut dyn Subscription) -> anyhow::Result<Vec<Record>> {
+    loop {
+        match timeout(DEADLINE, subscription.next()).await?? {
+            Delivery::Assigned(assignment) => drop(begin(assignment)),
+            Delivery::Records(records) => return Ok(records.into_values().flatten().collect()),
+        }
+    }
+}
+
 /// Reads the topic from its beginning, as a group of its own, until `count` different positions were seen.
 async fn read(bus: &KafkaBus, group: &str, count: usize) -> anyhow::Result<Vec<(u16, Delivered)>> {
     let mut subscription = bus.subscribe(group, &[Topic::SensorEvents]).await?;
     let mut read = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < count {
-        match timeout(DEADLINE, subscription.next()).await?? {
-            Delivery::Assigned(assignment) => {
-                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
-            }
-            Delivery::Records(records) => {
-                for record in records.into_values().flatten() {
-                    let delivered = record.decode()?;
-                    seen.insert(delivered.event.position);
-                    read.push((record.at.partition, delivered));
-                }
-            }
+        for record in next_records(subscription.as_mut()).await? {
+            let delivered = record.decode()?;
+            seen.insert(delivered.event.position);
+            read.push((record.at.partition, delivered));
         }
     }
     Ok(read)
@@ -197,16 +207,9 @@ async fn envelopes(bus: &KafkaBus, count: usize) -> anyhow::Result<BTreeMap<u16,
     let mut subscription = bus.subscribe("envelopes", &[Topic::SensorEvents]).await?;
     let (mut read, mut seen) = (BTreeMap::<_, Vec<_>>::new(), 0);
     while seen < count {
-        match timeout(DEADLINE, subscription.next()).await?? {
-            Delivery::Assigned(assignment) => {
-                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
-            }
-            Delivery::Records(records) => {
-                for record in records.into_values().flatten() {
-                    seen += 1;
-                    read.entry(record.at.partition).or_default().push(record.envelope);
-                }
-            }
+        for record in next_records(subscription.as_mut()).await? {
+            seen += 1;
+            read.entry(record.at.partition).or_default().push(record.envelope);
         }
     }
     Ok(read)
@@ -274,17 +277,10 @@ async fn every_record_names_the_position_before_it_in_its_partition() -> anyhow:
     let mut subscription = bus.subscribe("reader", &[Topic::SensorEvents]).await?;
     let (mut last, mut seen) = (BTreeMap::new(), 0);
     while seen < 100 {
-        match timeout(DEADLINE, subscription.next()).await?? {
-            Delivery::Assigned(assignment) => {
-                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
-            }
-            Delivery::Records(records) => {
-                for record in records.into_values().flatten() {
-                    let before = last.insert(record.at, record.envelope.position).flatten();
-                    assert_eq!(record.envelope.previous, before.or(Some(0)), "{}", record.at);
-                    seen += 1;
-                }
-            }
+        for record in next_records(subscription.as_mut()).await? {
+            let before = last.insert(record.at, record.envelope.position).flatten();
+            assert_eq!(record.envelope.previous, before.or(Some(0)), "{}", record.at);
+            seen += 1;
         }
     }
     Ok(())
@@ -362,21 +358,14 @@ async fn a_record_is_with_its_consumer_within_milliseconds() -> anyhow::Result<(
     let mut sent = std::time::Instant::now();
     let mut position = 1;
     while position < 200 {
-        match timeout(DEADLINE, subscription.next()).await?? {
-            Delivery::Assigned(assignment) => {
-                drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
-            }
-            Delivery::Records(records) => {
-                took.push(sent.elapsed());
-                position += records.into_values().flatten().count() as u64;
-                // As the relay does, now and then.
-                if position.is_multiple_of(20) {
-                    publisher.commit().await?;
-                }
-                sent = std::time::Instant::now();
-                publisher.publish(&events(position, position)).await?;
-            }
+        took.push(sent.elapsed());
+        position += next_records(subscription.as_mut()).await?.len() as u64;
+        // As the relay does, now and then.
+        if position.is_multiple_of(20) {
+            publisher.commit().await?;
         }
+        sent = std::time::Instant::now();
+        publisher.publish(&events(position, position)).await?;
     }
     took.sort();
     println!("published to delivered: p50 {:?}, p95 {:?}", took[took.len() / 2], took[took.len() * 95 / 100]);

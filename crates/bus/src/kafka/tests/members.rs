@@ -1,14 +1,6 @@
 //! Members of a group come and go.
 
 use super::*;
-use crate::Assignment;
-
-/// Answers an assignment: everything from the beginning. Which partitions those are.
-fn begin(assignment: Assignment) -> Vec<u16> {
-    let partitions = assignment.partitions.iter().map(|assigned| assigned.at.partition).collect();
-    drop(assignment.begin_at.send(vec![Begin::At(0); assignment.partitions.len()]));
-    partitions
-}
 
 /// Waits for an assignment of some partitions. Between two of them there is one of none.
 async fn assigned(subscription: &mut dyn Subscription) -> anyhow::Result<Vec<u16>> {
