@@ -7,6 +7,7 @@
 pub mod caller;
 pub mod clean;
 pub mod clock;
+pub mod cloudevents;
 pub mod event;
 pub mod event_types;
 pub mod key;
@@ -17,7 +18,7 @@ pub mod token;
 pub mod topic;
 pub mod violation;
 
-pub use caller::Caller;
+pub use caller::{Caller, Patterns, Scope};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use event::Event;
 pub use key::{ContentDigest, EventKey};

@@ -11,6 +11,7 @@ use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::Appended;
 
 use crate::group_commit::{CommitFailed, Full, GroupCommit, Pending};
+use crate::quota::Quota;
 
 /// After this long, a queue that was full has most likely been committed.
 const RETRY_WHEN_FULL: Duration = Duration::from_millis(100);
@@ -25,6 +26,7 @@ pub struct Acceptor {
     commit: GroupCommit,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    quota: Quota,
     partitions: Partitions,
     epoch: u32,
 }
@@ -38,23 +40,31 @@ impl Acceptor {
         partitions: Partitions,
         epoch: u32,
     ) -> Self {
-        Self { commit, clock, limits, partitions, epoch }
+        Self { commit, clock, limits, quota: Quota::new(0, 0), partitions, epoch }
+    }
+
+    /// With a quota for each caller.
+    #[must_use]
+    pub fn with_quota(self, quota: Quota) -> Self {
+        Self { quota, ..self }
     }
 
     /// Stores one event.
     pub async fn append(&self, caller: &Caller, event: Option<proto::Event>) -> Result<Receipt, Failure> {
+        self.quota.take(caller, 1)?;
         let promise = self.promise(caller, event, || "event".to_owned())?;
         let pending = self.commit.try_submit(vec![promise.1]).map_err(full)?;
         promise.0.keep(pending).await
     }
 
-    /// Stores one event as soon as there is room. The outer future ends when the event is in the queue, the inner one
+    /// Stores one event as soon as the caller's quota allows it and there is room. The outer future ends when the event is in the queue, the inner one
     /// when it is stored.
     pub async fn append_later(
         &self,
         caller: &Caller,
         event: Option<proto::Event>,
     ) -> impl Future<Output = Result<Receipt, Failure>> + Send + use<> {
+        self.quota.taken(caller).await;
         let taken = match self.promise(caller, event, || "event".to_owned()) {
             Ok((promise, event)) => Ok((promise, self.commit.submit(vec![event]).await)),
             Err(failure) => Err(failure),
@@ -72,6 +82,7 @@ impl Acceptor {
         events: Vec<proto::Event>,
     ) -> Result<Vec<Outcome>, Failure> {
         self.check_batch(&events)?;
+        self.quota.take(caller, events.len())?;
         let mut good = Vec::with_capacity(events.len());
         let mut promises = Vec::with_capacity(events.len());
         for (index, event) in events.into_iter().enumerate() {

@@ -6,9 +6,11 @@
 
 pub mod accept;
 pub mod group_commit;
+pub mod quota;
 pub mod relay;
 pub mod rpc;
 
 pub use accept::Acceptor;
 pub use group_commit::GroupCommit;
+pub use quota::Quota;
 pub use rpc::IngestRpc;

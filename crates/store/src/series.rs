@@ -52,6 +52,8 @@ pub struct TimeRange {
 /// A series that has samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedSeries {
+    /// Its id.
+    pub id: SeriesId,
     /// Which.
     pub key: SeriesKey,
     /// What its values are in.
@@ -68,7 +70,7 @@ pub struct SeriesFilter<'a> {
     /// Only those that have a sample from this time on.
     pub since: Timestamp,
     /// Only those after this one, by subject and metric.
-    pub after: Option<&'a SeriesKey>,
+    pub after: Option<SeriesId>,
     /// No more than this many.
     pub limit: u32,
 }

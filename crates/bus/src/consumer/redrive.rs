@@ -43,13 +43,6 @@ impl Attempt {
         self.settled.failed = error.map(|error| (offset, error));
     }
 
-    /// Only the first half of its events, of two or more.
-    fn halve(&mut self) {
-        self.events.truncate(self.events.len() / 2);
-        let Some(last) = self.events.last() else { return };
-        self.end_at(last.offset + 1, None);
-    }
-
     /// Ends the attempt before the event at `position`; the first is meant when none is at that position.
     fn reject(&mut self, position: u64, error: String) {
         let at = self.events.iter().position(|event| event.event.position == position).unwrap_or(0);
@@ -73,11 +66,14 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     return Ok(true);
                 }
                 Err(NoEffect::Rejected { position, error }) => attempt.reject(position, error),
-                // Half of the rest each time, the one that cannot be stored shows itself.
+                // One by one, the one that cannot be stored shows itself.
                 Err(NoEffect::Unfit(error)) if attempt.events.len() == 1 => {
                     attempt.reject(attempt.events[0].event.position, error);
                 }
-                Err(NoEffect::Unfit(_)) => attempt.halve(),
+                Err(NoEffect::Unfit(_)) => {
+                    attempt.events.truncate(1);
+                    attempt.end_at(attempt.events[0].offset + 1, None);
+                }
                 // Nothing is parked here.
                 Err(NoEffect::Fenced | NoEffect::Full) => return Err(crate::CheckpointError::Fenced.into()),
                 Err(NoEffect::Outage(reason)) => {

@@ -213,27 +213,6 @@ async fn what_cannot_be_stored_is_found_by_halving() {
     assert_eq!(owned[&partition(0)].parked.keys, BTreeSet::from([Bytes::from_static(b"b")]));
 }
 
-/// A long queue must not cost a transaction for each of its records.
-#[tokio::test(start_paused = true)]
-async fn what_still_cannot_be_stored_in_a_queue_is_found_by_halving() {
-    const LETTERS: u64 = 200;
-    const UNFIT: u64 = 150;
-    let shared = Shared::default();
-    let handler = Noting { unfit: vec![UNFIT], ..Noting::refusing(&[1]) };
-    let records = (1..=LETTERS).map(|position| keyed(position, "a")).collect();
-    let consumer = Consumer::new(Arc::new(ScriptedBus::new(records)), shared.clone(), handler.clone(), EPOCH);
-    let running = tokio::spawn(consumer.run(std::future::pending()));
-    until(&shared, all_handled(LETTERS)).await;
-    handler.refuses.lock().expect("no test panics with it").clear();
-    handler.handed.store(0, Ordering::Relaxed);
-    shared.with(|table| table.redrive = true);
-    until(&shared, |table| !table.redrive).await;
-    assert_eq!(handled(&shared), (1..UNFIT).collect::<Vec<_>>());
-    let handed = handler.handed.load(Ordering::Relaxed);
-    assert!(handed < 40, "{handed} transactions for {LETTERS} letters");
-    running.abort();
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_paused_consumer_handles_nothing_until_it_may_go_on() {
     let shared = Shared::default();

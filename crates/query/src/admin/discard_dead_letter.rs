@@ -2,22 +2,23 @@
 
 use cornjacket_proto::admin::DiscardDeadLetterRequest;
 use cornjacket_proto::status::Failure;
+use tonic::Request;
 
-use super::{Action, AdminRpc, letter_id, name, no_such_letter};
-use crate::rpc::{printable, required, store_failed};
+use super::{Action, AdminRpc, find_letter, letter_id, name, no_such_letter};
+use crate::rpc::{caller, printable, required, store_failed};
 
 pub(super) async fn discard_dead_letter(
     rpc: &AdminRpc,
-    request: DiscardDeadLetterRequest,
+    request: Request<DiscardDeadLetterRequest>,
 ) -> Result<(), Failure> {
-    let DiscardDeadLetterRequest { consumer, topic, partition, offset, reason } = request;
+    let caller = caller(&request);
+    let DiscardDeadLetterRequest { consumer, topic, partition, offset, reason } = request.into_inner();
     let id = letter_id(consumer, topic, partition, offset)?;
     required("reason", &reason)?;
     printable("reason", &reason)?;
-    let known = rpc.dead_letters.get(&id).await.map_err(|error| store_failed(&error))?;
-    known.ok_or_else(|| no_such_letter(&id))?;
+    find_letter(rpc, &caller, &id).await?;
     let resource = format!("deadLetters/{}", name(&id));
-    rpc.audit(&Action { verb: "discard", resource, reason: &reason, ..Action::default() }).await?;
+    rpc.audit(&Action { reason: &reason, ..Action::new(&caller, "discard", resource) }).await?;
     let found = rpc.dead_letters.discard(&id, &reason).await.map_err(|error| store_failed(&error))?;
     if found { Ok(()) } else { Err(no_such_letter(&id)) }
 }

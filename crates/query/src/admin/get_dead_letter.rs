@@ -2,16 +2,18 @@
 
 use cornjacket_proto::admin::{GetDeadLetterRequest, GetDeadLetterResponse};
 use cornjacket_proto::status::Failure;
+use tonic::Request;
 
-use super::{AdminRpc, letter_id, no_such_letter, to_proto};
-use crate::rpc::store_failed;
+use super::{AdminRpc, find_letter, letter_id, to_proto};
+use crate::rpc::caller;
 
 pub(super) async fn get_dead_letter(
     rpc: &AdminRpc,
-    request: GetDeadLetterRequest,
+    request: Request<GetDeadLetterRequest>,
 ) -> Result<GetDeadLetterResponse, Failure> {
+    let caller = caller(&request);
+    let request = request.into_inner();
     let id = letter_id(request.consumer, request.topic, request.partition, request.offset)?;
-    let letter = rpc.dead_letters.get(&id).await.map_err(|error| store_failed(&error))?;
-    let letter = letter.ok_or_else(|| no_such_letter(&id))?;
+    let letter = find_letter(rpc, &caller, &id).await?;
     Ok(GetDeadLetterResponse { dead_letter: Some(to_proto(letter)) })
 }

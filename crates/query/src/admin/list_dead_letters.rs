@@ -4,10 +4,11 @@ use bytes::Bytes;
 use cornjacket_proto::admin::{ListDeadLettersRequest, ListDeadLettersResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{LetterFilter, LetterId};
+use tonic::Request;
 
-use super::{AdminRpc, to_proto};
+use super::{AdminRpc, authorize_key, to_proto};
 use crate::page::{self, Cursor};
-use crate::rpc::{given, printable, store_failed};
+use crate::rpc::{caller, given, printable, store_failed};
 
 /// Where a page ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -32,11 +33,15 @@ pub(super) fn filter(consumer: String, topic: String, key: Bytes) -> Result<Lett
 
 pub(super) async fn list_dead_letters(
     rpc: &AdminRpc,
-    request: ListDeadLettersRequest,
+    request: Request<ListDeadLettersRequest>,
 ) -> Result<ListDeadLettersResponse, Failure> {
-    let ListDeadLettersRequest { consumer, topic, key, page_size, page_token } = request;
+    let caller = caller(&request);
+    let ListDeadLettersRequest { consumer, topic, key, page_size, page_token } = request.into_inner();
     let size = page::size(page_size)?;
     let filter = filter(consumer, topic, key)?;
+    if let Some(key) = &filter.key {
+        authorize_key(&caller, key)?;
+    }
     let cursor = Cursor::of(format!("deadLetters {filter:?}"));
     let after: Option<After> = cursor.read(&page_token)?;
     let after = after.map(|after| LetterId {
@@ -55,6 +60,10 @@ pub(super) async fn list_dead_letters(
     });
     Ok(ListDeadLettersResponse {
         next_page_token: last.map(|last| cursor.write(&last)).unwrap_or_default(),
-        dead_letters: letters.into_iter().map(to_proto).collect(),
+        dead_letters: letters
+            .into_iter()
+            .filter(|letter| authorize_key(&caller, &letter.key).is_ok())
+            .map(to_proto)
+            .collect(),
     })
 }

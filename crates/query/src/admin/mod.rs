@@ -12,7 +12,7 @@ mod replay_events;
 use std::sync::Arc;
 
 use cornjacket_bus::Bus;
-use cornjacket_domain::{Clock, Event, Limits, Partitions, event};
+use cornjacket_domain::{Caller, Clock, Event, Limits, Partitions, event};
 use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
 use cornjacket_proto::admin::{
     DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
@@ -28,7 +28,7 @@ use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId, Rebuilds};
 use tonic::{Request, Response, Status};
 
 use crate::projections::Parameters;
-use crate::rpc::{printable, required, store_failed};
+use crate::rpc::{caller, printable, required, store_failed};
 
 /// What the methods work on.
 #[derive(Clone, Debug)]
@@ -54,8 +54,9 @@ pub struct AdminRpc {
 }
 
 /// Something that an operator asked for.
-#[derive(Default)]
 struct Action<'a> {
+    /// Who asks.
+    caller: &'a Caller,
     verb: &'a str,
     /// What it is done to, such as `consumers/device_state`.
     resource: String,
@@ -63,6 +64,12 @@ struct Action<'a> {
     reason: &'a str,
     /// What exactly, where verb and resource do not say it.
     detail: String,
+}
+
+impl<'a> Action<'a> {
+    fn new(caller: &'a Caller, verb: &'a str, resource: String) -> Self {
+        Self { caller, verb, resource, reason: "", detail: String::new() }
+    }
 }
 
 impl AdminRpc {
@@ -74,9 +81,8 @@ impl AdminRpc {
     /// Stores that an operator asked for something, before it is done: what was done is always there to be found. Returns
     /// the id of the event.
     async fn audit(&self, action: &Action<'_>) -> Result<String, Failure> {
-        // Who it is comes with authentication.
         let fields = [
-            ("caller", "anyone"),
+            ("caller", action.caller.name().unwrap_or("anyone")),
             ("verb", action.verb),
             ("resource", &action.resource),
             ("reason", action.reason),
@@ -94,6 +100,7 @@ impl AdminRpc {
         let id = event.id().to_owned();
         self.log.append(&[event]).await.map_err(|error| store_failed(&error))?;
         tracing::info!(
+            caller = action.caller.name(),
             verb = action.verb,
             resource = action.resource,
             reason = action.reason,
@@ -113,6 +120,29 @@ fn letter_id(consumer: String, topic: String, partition: u32, offset: u64) -> Re
     let partition = u16::try_from(partition)
         .map_err(|_| crate::rpc::invalid("partition", "is above 65,535", "OUT_OF_RANGE"))?;
     Ok(LetterId { consumer, topic, partition, offset })
+}
+
+/// Whether the caller may see what is parked under a key, which may be no subject at all. A letter waits for others of
+/// its key, whatever their sources.
+fn authorize_key(caller: &Caller, key: &[u8]) -> Result<(), Failure> {
+    let subject = std::str::from_utf8(key);
+    caller.authorize_everything().or_else(|limited| caller.authorize_state(subject.map_err(|_| limited)?))
+}
+
+/// The letter, if it is there for this caller; that there is one that the caller may not see is not said.
+async fn find_letter(
+    rpc: &AdminRpc,
+    caller: &Caller,
+    id: &LetterId,
+) -> Result<cornjacket_store::DeadLetter, Failure> {
+    let found = rpc.dead_letters.get(id).await.map_err(|error| store_failed(&error))?;
+    if let Some(letter) = found
+        && authorize_key(caller, &letter.key).is_ok()
+    {
+        return Ok(letter);
+    }
+    caller.authorize_everything()?;
+    Err(no_such_letter(id))
 }
 
 fn no_such_letter(id: &LetterId) -> Failure {
@@ -149,7 +179,7 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<RebuildProjectionRequest>,
     ) -> Result<Response<Self::RebuildProjectionStream>, Status> {
-        Ok(Response::new(rebuild_projection::rebuild_projection(self, request.into_inner()).await?))
+        Ok(Response::new(rebuild_projection::rebuild_projection(self, request).await?))
     }
 
     type ReplayEventsStream = replay_events::Progresses;
@@ -158,7 +188,7 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<ReplayEventsRequest>,
     ) -> Result<Response<Self::ReplayEventsStream>, Status> {
-        Ok(Response::new(replay_events::replay_events(self, request.into_inner()).await?))
+        Ok(Response::new(replay_events::replay_events(self, request).await?))
     }
 
     async fn list_consumers(
@@ -172,7 +202,8 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<PauseConsumerRequest>,
     ) -> Result<Response<PauseConsumerResponse>, Status> {
-        pause::set_paused(self, &request.into_inner().consumer, true).await?;
+        let caller = caller(&request);
+        pause::set_paused(self, &caller, &request.into_inner().consumer, true).await?;
         Ok(Response::new(PauseConsumerResponse {}))
     }
 
@@ -180,7 +211,8 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<ResumeConsumerRequest>,
     ) -> Result<Response<ResumeConsumerResponse>, Status> {
-        pause::set_paused(self, &request.into_inner().consumer, false).await?;
+        let caller = caller(&request);
+        pause::set_paused(self, &caller, &request.into_inner().consumer, false).await?;
         Ok(Response::new(ResumeConsumerResponse {}))
     }
 
@@ -188,28 +220,28 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<ListDeadLettersRequest>,
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
-        Ok(Response::new(list_dead_letters::list_dead_letters(self, request.into_inner()).await?))
+        Ok(Response::new(list_dead_letters::list_dead_letters(self, request).await?))
     }
 
     async fn get_dead_letter(
         &self,
         request: Request<GetDeadLetterRequest>,
     ) -> Result<Response<GetDeadLetterResponse>, Status> {
-        Ok(Response::new(get_dead_letter::get_dead_letter(self, request.into_inner()).await?))
+        Ok(Response::new(get_dead_letter::get_dead_letter(self, request).await?))
     }
 
     async fn redrive_dead_letters(
         &self,
         request: Request<RedriveDeadLettersRequest>,
     ) -> Result<Response<RedriveDeadLettersResponse>, Status> {
-        Ok(Response::new(redrive_dead_letters::redrive_dead_letters(self, request.into_inner()).await?))
+        Ok(Response::new(redrive_dead_letters::redrive_dead_letters(self, request).await?))
     }
 
     async fn discard_dead_letter(
         &self,
         request: Request<DiscardDeadLetterRequest>,
     ) -> Result<Response<DiscardDeadLetterResponse>, Status> {
-        discard_dead_letter::discard_dead_letter(self, request.into_inner()).await?;
+        discard_dead_letter::discard_dead_letter(self, request).await?;
         Ok(Response::new(DiscardDeadLetterResponse {}))
     }
 }

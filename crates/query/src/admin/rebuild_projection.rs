@@ -4,12 +4,12 @@ use cornjacket_proto::admin::{RebuildProjectionRequest, RebuildProjectionRespons
 use cornjacket_proto::status::{ErrorKind, Failure};
 use futures::stream::BoxStream;
 use futures::{SinkExt, StreamExt};
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::{Action, AdminRpc};
 use crate::projections;
 use crate::rebuild::{Progress, Rebuild, RebuildError};
-use crate::rpc::{required, store_failed};
+use crate::rpc::{caller, required, store_failed};
 
 pub(super) type Progresses = BoxStream<'static, Result<RebuildProjectionResponse, Status>>;
 
@@ -18,14 +18,16 @@ const WAITING: usize = 16;
 
 pub(super) async fn rebuild_projection(
     rpc: &AdminRpc,
-    request: RebuildProjectionRequest,
+    request: Request<RebuildProjectionRequest>,
 ) -> Result<Progresses, Failure> {
-    let name = request.projection;
+    let caller = caller(&request);
+    caller.authorize_everything()?;
+    let name = request.into_inner().projection;
     required("projection", &name)?;
     let projection = projections::by_name(&name)
         .ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("there is no projection {name:?}")))?;
     let resource = format!("projections/{name}");
-    rpc.audit(&Action { verb: "rebuild", resource, ..Action::default() }).await?;
+    rpc.audit(&Action::new(&caller, "rebuild", resource)).await?;
     let rebuild = Rebuild {
         projection,
         parameters: rpc.parameters,

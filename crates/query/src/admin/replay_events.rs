@@ -14,13 +14,13 @@ use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{EventLog, Range, Select};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::{Action, AdminRpc};
 use crate::pace::Pace;
 use crate::rpc::list_events::select;
 use crate::rpc::oldest::{dropped, oldest, require_there};
-use crate::rpc::{invalid, printable, store_failed};
+use crate::rpc::{caller, invalid, printable, store_failed};
 
 pub(super) type Progresses = BoxStream<'static, Result<ReplayEventsResponse, Status>>;
 
@@ -31,14 +31,17 @@ const SPAN: u64 = 20_000;
 
 pub(super) async fn replay_events(
     rpc: &AdminRpc,
-    request: ReplayEventsRequest,
+    request: Request<ReplayEventsRequest>,
 ) -> Result<Progresses, Failure> {
+    let caller = caller(&request);
+    caller.authorize_everything()?;
+    let request = request.into_inner();
     let Some(checkpoint) = &rpc.relay else { return Err(nobody_else()) };
     printable("subject", &request.subject)?;
     printable("type", &request.r#type)?;
     let positions = positions(rpc.log.as_ref(), &request).await?;
     let resource = format!("events/{}-{}", positions.start(), positions.end());
-    let action = Action { verb: "replay", resource, detail: detail(&request), ..Action::default() };
+    let action = Action { detail: detail(&request), ..Action::new(&caller, "replay", resource) };
     let id = rpc.audit(&action).await?;
     let replay = Replay {
         publisher: publisher(rpc.bus.as_ref(), checkpoint, &id).await?,

@@ -1,8 +1,9 @@
 //! `GetEvent`: one event by its id and source.
 
-use cornjacket_domain::EventKey;
+use cornjacket_domain::{Caller, EventKey, StoredEvent};
 use cornjacket_proto::query::{GetEventRequest, GetEventResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::Snapshot;
 use tokio::time::Instant;
 use tonic::Request;
 
@@ -19,13 +20,26 @@ pub(super) async fn get_event(
     required("id", &id)?;
     required("source", &source)?;
     let mut snapshot = snapshot_of_log(rpc, deadline, &consistency_token).await?;
-    let found = snapshot.find(EventKey::new(&source, &id)).await.map_err(|error| store_failed(&error))?;
-    let stored = found.ok_or_else(|| no_such_event(&id, &source))?;
-    caller.authorize_subject(&stored.subject)?;
-    let event = decode(&stored)?;
-    Ok(GetEventResponse { event: Some(event) })
+    let stored = find(snapshot.as_mut(), &caller, &id, &source).await?;
+    Ok(GetEventResponse { event: Some(decode(&stored)?) })
 }
 
-pub(super) fn no_such_event(id: &str, source: &str) -> Failure {
-    Failure::new(ErrorKind::NotFound, format!("no event {id:?} of source {source:?} is stored"))
+/// The event, if it is there for this caller. Whether there is one that the caller may not see is not said
+/// (<https://google.aip.dev/211>).
+pub(super) async fn find(
+    snapshot: &mut dyn Snapshot,
+    caller: &Caller,
+    id: &str,
+    source: &str,
+) -> Result<StoredEvent, Failure> {
+    let found = snapshot.find(EventKey::new(source, id)).await.map_err(|error| store_failed(&error))?;
+    let allowed = found.filter(|stored| caller.may_read(&stored.subject, source));
+    allowed.ok_or_else(|| {
+        let which = format!("event {id:?} of source {source:?}");
+        match caller.authorize_everything() {
+            Ok(()) => Failure::new(ErrorKind::NotFound, format!("no {which} is stored")),
+            Err(_) => Failure::new(ErrorKind::PermissionDenied, format!("the token allows no {which}"))
+                .with_reason("EVENT_DENIED", []),
+        }
+    })
 }

@@ -1,6 +1,6 @@
 //! `GetEventTimeline`: where an event is.
 
-use cornjacket_domain::{EventKey, StoredEvent, Timestamp};
+use cornjacket_domain::{StoredEvent, Timestamp};
 use cornjacket_proto::query::{GetEventTimelineRequest, GetEventTimelineResponse, Stage};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{ConsumerStatus, Snapshot};
@@ -8,8 +8,7 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot;
-use super::get_event::no_such_event;
-use super::{QueryRpc, caller, required, store_failed};
+use super::{QueryRpc, caller, get_event, required, store_failed};
 
 const PUBLISHED: &str = "published";
 
@@ -37,9 +36,7 @@ pub(super) async fn get_event_timeline(
     required("id", &id)?;
     required("source", &source)?;
     let mut snapshot = snapshot(rpc, deadline).await?;
-    let found = snapshot.find(EventKey::new(&source, &id)).await.map_err(|error| store_failed(&error))?;
-    let stored = found.ok_or_else(|| no_such_event(&id, &source))?;
-    caller.authorize_subject(&stored.subject)?;
+    let stored = get_event::find(snapshot.as_mut(), &caller, &id, &source).await?;
     let (topic, partition) = rpc.partitions.place(&stored.event_type, &stored.subject);
     let mut way = vec![];
     way.extend(published(rpc, &stored).await?);

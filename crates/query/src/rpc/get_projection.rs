@@ -19,7 +19,7 @@ pub(super) async fn get_projection(
     let GetProjectionRequest { projection: name, subject, consistency_token } = request.into_inner();
     required("projection", &name)?;
     required("subject", &subject)?;
-    caller.authorize_subject(&subject)?;
+    caller.authorize_state(&subject)?;
     let projection = projections::by_name(&name)
         .ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("there is no projection {name:?}")))?;
     let maker = Maker { consumer: &name, topics: &projection.topics(), subjects: &[&subject] };

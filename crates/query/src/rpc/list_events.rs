@@ -1,6 +1,7 @@
 //! `ListEvents`: events by subject, type, position or time, page by page.
 
-use cornjacket_domain::{Caller, Timestamp};
+use cornjacket_domain::{Caller, StoredEvent, Timestamp};
+use cornjacket_proto::events::Event;
 use cornjacket_proto::query::{ListEventsRequest, ListEventsResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{Range, Select, Snapshot};
@@ -28,6 +29,7 @@ pub(super) async fn list_events(
 ) -> Result<ListEventsResponse, Failure> {
     let caller = caller(&request);
     let mut request = request.into_inner();
+    authorize_filter(&caller, &request.subject)?;
     let size = page::size(request.page_size)?;
     let (token, filter) = (std::mem::take(&mut request.page_token), filter_of(&request));
     let cursor = Cursor::of(filter);
@@ -47,7 +49,7 @@ pub(super) async fn list_events(
     let last = stored.last().filter(|_| stored.len() == size as usize);
     let next_page_token =
         last.map(|last| cursor.write(&After { position: last.position })).unwrap_or_default();
-    let events = stored.iter().filter(|stored| may_read(&caller, &stored.subject)).map(decode);
+    let events = stored.iter().filter_map(|stored| for_caller(&caller, stored));
     Ok(ListEventsResponse { events: events.collect::<Result<_, _>>()?, next_page_token })
 }
 
@@ -95,6 +97,14 @@ pub(crate) fn select(subject: String, event_type: String) -> Select {
     Select { subject: given(subject), event_type: given(event_type) }
 }
 
-pub(super) fn may_read(caller: &Caller, subject: &str) -> bool {
-    caller.authorize_subject(subject).is_ok()
+/// The event, if the caller may read it.
+pub(super) fn for_caller(caller: &Caller, stored: &StoredEvent) -> Option<Result<Event, Failure>> {
+    caller.authorize_subject(&stored.subject).ok()?;
+    let event = decode(stored);
+    event.map(|event| caller.may_read(&event.subject, &event.source).then_some(event)).transpose()
+}
+
+/// What a caller may not see at all is not an empty list.
+pub(super) fn authorize_filter(caller: &Caller, subject: &str) -> Result<(), Failure> {
+    if subject.is_empty() { Ok(()) } else { caller.authorize_subject(subject) }
 }

@@ -1,25 +1,22 @@
 //! `ListSeries`: the series that have samples, page by page.
 
-use cornjacket_domain::SeriesKey;
 use cornjacket_proto::query::{ListSeriesRequest, ListSeriesResponse, ListedSeries};
 use cornjacket_proto::status::Failure;
-use cornjacket_store::SeriesFilter;
+use cornjacket_store::{SeriesFilter, SeriesId};
 use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot_with;
-use super::list_events::may_read;
+use super::list_events::authorize_filter;
 use super::query_series::{key_to_proto, maker, sample_to_proto};
 use super::{QueryRpc, caller, given, printable, store_failed};
 use crate::page::{self, Cursor};
 
-/// Where a page ended: at this series.
-#[derive(Clone, PartialEq, prost::Message)]
+/// Where a page ended: at this series, whose name may be none of the caller's business.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
 struct After {
-    #[prost(string, tag = "1")]
-    subject: String,
-    #[prost(string, tag = "2")]
-    metric: String,
+    #[prost(int64, tag = "3")]
+    series: i64,
 }
 
 pub(super) async fn list_series(
@@ -33,22 +30,21 @@ pub(super) async fn list_series(
     let size = page::size(page_size)?;
     let cursor = Cursor::of(format!("series {subject:?}"));
     let after: Option<After> = cursor.read(&page_token)?;
-    let after = after.map(|After { subject, metric }| SeriesKey { subject, metric });
     let subject = given(subject);
+    caller.authorize_states()?;
+    authorize_filter(&caller, subject.as_deref().unwrap_or_default())?;
     let subjects: Vec<&str> = subject.as_deref().into_iter().collect();
     let mut snapshot = snapshot_with(rpc, deadline, &maker(&subjects), &consistency_token).await?;
     let filter = SeriesFilter {
         subject: subject.as_deref(),
         since: rpc.oldest_sample(),
-        after: after.as_ref(),
+        after: after.map(|after| SeriesId(after.series)),
         limit: size,
     };
     let listed = snapshot.list_series(&filter).await.map_err(|error| store_failed(&error))?;
-    let last = listed
-        .last()
-        .filter(|_| listed.len() == size as usize)
-        .map(|last| After { subject: last.key.subject.clone(), metric: last.key.metric.clone() });
-    let series = listed.into_iter().filter(|listed| may_read(&caller, &listed.key.subject));
+    let full = listed.len() == size as usize;
+    let last = listed.last().filter(|_| full).map(|last| After { series: last.id.0 });
+    let series = listed.into_iter().filter(|listed| caller.authorize_subject(&listed.key.subject).is_ok());
     Ok(ListSeriesResponse {
         series: series
             .map(|listed| ListedSeries {

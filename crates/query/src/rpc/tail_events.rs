@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use tonic::{Request, Status};
 
 use super::consistency::require_epoch;
-use super::list_events::{may_read, select};
+use super::list_events::{authorize_filter, for_caller, select};
 use super::oldest::{dropped, require_there};
-use super::{QueryRpc, caller, decode, invalid, store_failed};
+use super::{QueryRpc, caller, invalid, store_failed};
 use crate::page::Cursor;
 
 /// Events that are read at once.
@@ -42,6 +42,7 @@ pub(super) async fn tail_events(
     let caller = caller(&request);
     let TailEventsRequest { from_position, resume_token, subject, r#type, consistency_token } =
         request.into_inner();
+    authorize_filter(&caller, &subject)?;
     require_epoch(rpc, &consistency_token)?;
     let select = select(subject, r#type);
     let cursor = Cursor::of(format!("tail {select:?}"));
@@ -85,8 +86,10 @@ impl Follower {
     async fn next(&mut self) -> Result<TailEventsResponse, Failure> {
         loop {
             if let Some(stored) = self.ready.pop_front() {
-                let event = Message::Event(decode(&stored)?);
-                return Ok(self.response(event, stored.position));
+                let Some(event) = for_caller(&self.caller, &stored) else { continue };
+                // What comes now has not been told to be everything.
+                self.marked = None;
+                return Ok(self.response(Message::Event(event?), stored.position));
             }
             let before = self.tail.position();
             let events = self.tail.try_next(CHUNK).await.map_err(|error| store_failed(&error))?;
@@ -94,10 +97,7 @@ impl Follower {
                 if self.gapless && before > 0 && first.position != before + 1 {
                     return Err(dropped(first.position));
                 }
-                let caller = &self.caller;
-                self.ready = events.into_iter().filter(|stored| may_read(caller, &stored.subject)).collect();
-                // What comes now has not been told to be everything.
-                self.marked = self.marked.filter(|_| self.ready.is_empty());
+                self.ready = events.into();
                 continue;
             }
             let (position, now) = (self.tail.position(), Instant::now());

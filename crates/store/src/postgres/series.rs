@@ -42,12 +42,13 @@ const SAVE_ROLLUPS: &str = "insert into timeseries.rollups (series_id, step, buc
         last_position = excluded.last_position, last_value = excluded.last_value";
 
 const FIND: &str = "select id, unit from timeseries.series where subject = $1 and metric = $2";
-const LIST: &str = "select subject, metric, unit, last_time, last_position, last_value
+const KEY: &str = "select subject, metric from timeseries.series where id = $1";
+const LIST: &str = "select subject, metric, unit, last_time, last_position, last_value, id
     from timeseries.series cross join lateral (
         select last_time, last_position, last_value from timeseries.rollups
         where series_id = id and step = 3600 and bucket >= $4 order by bucket desc limit 1) as latest
     where (subject, metric) > ($1, $2) and last_time >= $5 order by subject, metric limit $3";
-const LIST_SUBJECT: &str = "select subject, metric, unit, last_time, last_position, last_value
+const LIST_SUBJECT: &str = "select subject, metric, unit, last_time, last_position, last_value, id
     from timeseries.series cross join lateral (
         select last_time, last_position, last_value from timeseries.rollups
         where series_id = id and step = 3600 and bucket >= $4 order by bucket desc limit 1) as latest
@@ -161,8 +162,11 @@ impl SeriesSnapshot for PostgresSnapshot {
     }
 
     async fn list_series(&mut self, filter: &SeriesFilter<'_>) -> Result<Vec<ListedSeries>, StoreError> {
-        let (subject, metric) =
-            filter.after.map_or(("", ""), |after| (after.subject.as_str(), after.metric.as_str()));
+        // Series are for ever: one that is not there is not ours, and the list begins anew.
+        let id = filter.after.map_or(0, |after| after.0);
+        let after = sqlx::query(KEY).bind(id).fetch_optional(&mut *self.0).await?;
+        let after = after.as_ref().map(series_key).transpose()?;
+        let (subject, metric) = after.map_or_else(Default::default, |after| (after.subject, after.metric));
         let query = match filter.subject {
             Some(subject) => sqlx::query(LIST_SUBJECT).bind(subject),
             None => sqlx::query(LIST).bind(subject),
@@ -219,7 +223,8 @@ fn series_key(row: &PgRow) -> Result<SeriesKey, StoreError> {
 }
 
 fn listed(row: &PgRow) -> Result<ListedSeries, StoreError> {
-    Ok(ListedSeries { key: series_key(row)?, unit: row.try_get(2)?, last: sample(row, 3)? })
+    let id = SeriesId(row.try_get(6)?);
+    Ok(ListedSeries { id, key: series_key(row)?, unit: row.try_get(2)?, last: sample(row, 3)? })
 }
 
 fn rollup_key(row: &PgRow) -> Result<RollupKey, StoreError> {

@@ -43,11 +43,13 @@ static SAVE_ROLLUPS: LazyLock<Statements> = LazyLock::new(|| {
 
 const FIND: &str = "select id, unit from series where subject = ? and metric = ?";
 // A join of series with their latest hour, as PostgreSQL has it in a lateral one.
-const LIST: &str = "select s.subject, s.metric, s.unit, r.last_time, r.last_position, r.last_value
+const KEY: &str = "select subject, metric from series where id = ?";
+const LIST: &str = "select s.subject, s.metric, s.unit, r.last_time, r.last_position, r.last_value, s.id
     from series s join rollups r on r.series_id = s.id and r.step = 3600 and r.bucket = (
         select max(bucket) from rollups where series_id = s.id and step = 3600 and bucket >= ?4)
     where (s.subject, s.metric) > (?1, ?2) and r.last_time >= ?5 order by s.subject, s.metric limit ?3";
-const LIST_SUBJECT: &str = "select s.subject, s.metric, s.unit, r.last_time, r.last_position, r.last_value
+const LIST_SUBJECT: &str =
+    "select s.subject, s.metric, s.unit, r.last_time, r.last_position, r.last_value, s.id
     from series s join rollups r on r.series_id = s.id and r.step = 3600 and r.bucket = (
         select max(bucket) from rollups where series_id = s.id and step = 3600 and bucket >= ?4)
     where s.subject = ?1 and s.metric > ?2 and r.last_time >= ?5 order by s.metric limit ?3";
@@ -139,8 +141,11 @@ impl SeriesSnapshot for SqliteSnapshot {
     }
 
     async fn list_series(&mut self, filter: &SeriesFilter<'_>) -> Result<Vec<ListedSeries>, StoreError> {
-        let (subject, metric) =
-            filter.after.map_or(("", ""), |after| (after.subject.as_str(), after.metric.as_str()));
+        // Series are for ever: one that is not there is not ours, and the list begins anew.
+        let id = filter.after.map_or(0, |after| after.0);
+        let after = sqlx::query(KEY).bind(id).fetch_optional(self.timeseries().await?).await?;
+        let after = after.as_ref().map(series_key).transpose()?;
+        let (subject, metric) = after.map_or_else(Default::default, |after| (after.subject, after.metric));
         let query = match filter.subject {
             Some(subject) => sqlx::query(LIST_SUBJECT).bind(subject),
             None => sqlx::query(LIST).bind(subject),
@@ -191,9 +196,13 @@ fn time(row: &SqliteRow, column: usize) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_micros(row.try_get(column)?))
 }
 
+fn series_key(row: &SqliteRow) -> Result<SeriesKey, StoreError> {
+    Ok(SeriesKey { subject: row.try_get(0)?, metric: row.try_get(1)? })
+}
+
 fn listed(row: &SqliteRow) -> Result<ListedSeries, StoreError> {
-    let key = SeriesKey { subject: row.try_get(0)?, metric: row.try_get(1)? };
-    Ok(ListedSeries { key, unit: row.try_get(2)?, last: sample(row, 3)? })
+    let id = SeriesId(row.try_get(6)?);
+    Ok(ListedSeries { id, key: series_key(row)?, unit: row.try_get(2)?, last: sample(row, 3)? })
 }
 
 fn rollup_key(row: &SqliteRow) -> Result<RollupKey, StoreError> {

@@ -144,9 +144,9 @@ async fn series_without_samples_of_late_are_not_listed(backend: Backend) -> anyh
     };
     let listed = |which: &[usize]| which.iter().map(|at| (keys[*at].clone(), now)).collect::<Vec<_>>();
     assert_eq!(list(None, noon(), None, 10).await?, listed(&[0, 2, 3]));
-    assert_eq!(list(None, noon(), Some(&keys[0]), 1).await?, listed(&[2]));
+    assert_eq!(list(None, noon(), Some(ids[0]), 1).await?, listed(&[2]));
     assert_eq!(list(Some("a"), noon(), None, 10).await?, listed(&[0]));
-    assert_eq!(list(Some("a"), noon() - DAY, Some(&keys[0]), 10).await?, [(keys[1].clone(), late)]);
+    assert_eq!(list(Some("a"), noon() - DAY, Some(ids[0]), 10).await?, [(keys[1].clone(), late)]);
     assert!(list(None, noon() + Duration::from_secs(1), None, 10).await?.is_empty());
     Ok(())
 }

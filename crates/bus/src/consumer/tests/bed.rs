@@ -317,13 +317,11 @@ impl Checkpoint for Shared {
 pub(super) struct Noting {
     pub(super) refuses: Arc<Mutex<Vec<u64>>>,
     pub(super) unfit: Vec<u64>,
-    /// How often it was handed something.
-    pub(super) handed: Arc<AtomicUsize>,
 }
 
 impl Noting {
     pub(super) fn refusing(positions: &[u64]) -> Self {
-        Self { refuses: Arc::new(Mutex::new(positions.to_vec())), ..Self::default() }
+        Self { refuses: Arc::new(Mutex::new(positions.to_vec())), unfit: vec![] }
     }
 }
 
@@ -336,7 +334,6 @@ impl Handler<Tx> for Noting {
         &[Topic::SensorEvents]
     }
     async fn handle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
-        self.handed.fetch_add(1, Ordering::Relaxed);
         if events.iter().any(|event| self.unfit.contains(&event.event.position)) {
             return Err(HandlerError::Unfit("one of them".into()));
         }

@@ -40,7 +40,7 @@ pub(super) async fn query_series(
     let mut request = request.into_inner();
     let keys = keys(std::mem::take(&mut request.series))?;
     for key in &keys {
-        caller.authorize_subject(&key.subject)?;
+        caller.authorize_state(&key.subject)?;
     }
     let range = range(rpc, &request)?;
     let subjects: BTreeSet<&str> = keys.iter().map(|key| key.subject.as_str()).collect();
