@@ -9,15 +9,20 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MOST_LINES: usize = 400;
 
 /// Each crate with those of ours that it may depend on: arrows point one way.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("domain", &["proto"]),
     ("store", &["proto", "domain"]),
     ("bus", &["proto", "domain"]),
+    ("auth", &["proto", "domain"]),
     ("ingest", &["proto", "domain", "store", "bus"]),
     ("query", &["proto", "domain", "store", "bus"]),
     ("inference", &["proto", "domain", "store", "bus"]),
     ("simulator", &["proto", "domain"]),
-    ("platform", &["proto", "domain", "store", "bus", "ingest", "query", "inference", "simulator"]),
+    ("../gateway", &["proto", "domain", "auth"]),
+    (
+        "platform",
+        &["proto", "domain", "store", "bus", "auth", "ingest", "query", "inference", "simulator", "gateway"],
+    ),
     ("../tests/support", &[]),
 ];
 
@@ -59,7 +64,7 @@ fn files(folder: &str, suffix: &str) -> Vec<PathBuf> {
 }
 
 fn rust_files() -> Vec<PathBuf> {
-    [files("crates", ".rs"), files("proto", ".rs"), files("tests", ".rs")].concat()
+    ["crates", "gateway", "proto", "tests"].into_iter().flat_map(|folder| files(folder, ".rs")).collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod system {
     pub mod events;
     pub mod expected;
     pub mod full_stack;
+    pub mod http;
     pub mod load;
     pub mod tools;
 
@@ -16,6 +17,8 @@ mod system {
     mod fold;
     mod forgotten;
     mod formats;
+    mod gateway;
+    mod identity;
     mod outages;
     mod own_writes;
     mod poison;

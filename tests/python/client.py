@@ -21,20 +21,21 @@ def reading(id: str, value: float) -> event_pb2.Event:
     )
 
 
-def main(ingest_port: str, query_port: str) -> None:
+def main(ingest_port: str, query_port: str, token: str) -> None:
+    call = {"timeout": 10, "metadata": [("authorization", f"Bearer {token}")]}
     with grpc.insecure_channel(f"localhost:{ingest_port}") as channel:
         service = ingest_grpc.IngestServiceStub(channel)
-        receipt = service.Append(ingest.AppendRequest(event=reading("1", 1.0)), timeout=10).receipt
+        receipt = service.Append(ingest.AppendRequest(event=reading("1", 1.0)), **call).receipt
         assert receipt.position == 1 and not receipt.duplicate, receipt
 
         batch = [reading("1", 1.0), reading("2", 2.0), reading("2", 99.0)]
-        outcomes = service.AppendBatch(ingest.AppendBatchRequest(events=batch), timeout=10).outcomes
+        outcomes = service.AppendBatch(ingest.AppendBatchRequest(events=batch), **call).outcomes
         assert outcomes[0].receipt.duplicate and outcomes[0].receipt.position == 1, outcomes
         assert outcomes[1].receipt.position == 2, outcomes
         assert outcomes[2].error.code == grpc.StatusCode.ALREADY_EXISTS.value[0], outcomes
 
         requests = (ingest.AppendStreamRequest(event=reading(str(n), 21.5)) for n in range(3, 103))
-        streamed = [response.outcome.receipt for response in service.AppendStream(requests, timeout=10)]
+        streamed = [response.outcome.receipt for response in service.AppendStream(requests, **call)]
         assert [r.position for r in streamed] == list(range(3, 103)), streamed
 
     with grpc.insecure_channel(f"localhost:{query_port}") as channel:
@@ -42,10 +43,10 @@ def main(ingest_port: str, query_port: str) -> None:
         request = query.GetProjectionRequest(
             projection="device_state", subject="pump-7", consistency_token=streamed[-1].consistency_token
         )
-        state = service.GetProjection(request, timeout=10)
+        state = service.GetProjection(request, **call)
         print(state.state["metrics"]["temperature"]["value"])
         try:
-            service.GetEvent(query.GetEventRequest(id="none", source="python"), timeout=10)
+            service.GetEvent(query.GetEventRequest(id="none", source="python"), **call)
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND, error
 

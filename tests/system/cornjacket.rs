@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_auth::TokenRequest;
+use cornjacket_domain::{Clock, Scope, SystemClock};
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
@@ -12,11 +14,68 @@ use cornjacket_proto::ingest::{AppendRequest, Receipt};
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use cornjacket_testkit::{Process, Program, ports};
 use tempfile::TempDir;
+use tonic::Status;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What tokens are signed with.
+pub const SECRET: &str = "a secret that is good for tests alone";
+
+/// A connection whose calls carry a token.
+pub type Connection = InterceptedService<Channel, Bearer>;
+
+/// Puts a token on every call.
+#[derive(Clone, Debug)]
+pub struct Bearer(AsciiMetadataValue);
+
+impl Bearer {
+    /// That token.
+    pub fn new(token: &str) -> anyhow::Result<Self> {
+        Ok(Self(format!("Bearer {token}").parse()?))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The binary as an operator runs it, who has a token and no secret.
+pub fn operator() -> anyhow::Result<Program> {
+    Ok(Program::new(env!("CARGO_BIN_EXE_cornjacket")).env("CORNJACKET_TOKEN", token()?))
+}
+
+/// A token for everything.
+pub fn token() -> anyhow::Result<String> {
+    token_in(Duration::ZERO)
+}
+
+/// The same by a clock that is so much ahead.
+fn token_in(ahead: Duration) -> anyhow::Result<String> {
+    let request = TokenRequest {
+        name: "tests".to_owned(),
+        scopes: Scope::ALL.to_vec(),
+        subjects: None,
+        sources: None,
+        audience: "cornjacket".to_owned(),
+        issuer: None,
+        lifetime: cornjacket_auth::DEFAULT_LIFETIME,
+    };
+    Ok(cornjacket_auth::mint(&SECRET.to_owned().into(), &request, SystemClock.now() + ahead)?)
+}
+
+/// A token that says so.
+pub fn minted(request: &TokenRequest) -> anyhow::Result<String> {
+    Ok(cornjacket_auth::mint(&SECRET.to_owned().into(), request, SystemClock.now())?)
+}
 
 /// How to start it; every port is a free one and stays the same over restarts.
 #[derive(Clone, Debug)]
@@ -26,19 +85,26 @@ pub struct Cornjacket {
     arguments: Vec<String>,
     /// Keeps its log.
     folder: Arc<TempDir>,
+    /// How much its clock is ahead of everybody's.
+    ahead: Duration,
     pub ingest: u16,
     pub query: u16,
+    pub gateway: u16,
     pub ops: u16,
 }
 
 impl Cornjacket {
     /// `cornjacket serve` with these settings, given as `section.key`.
     pub fn new(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let (ingest, query, ops) = (ports::free_port()?, ports::free_port()?, ports::free_port()?);
+        let (ingest, query) = (ports::free_port()?, ports::free_port()?);
+        let (gateway, ops) = (ports::free_port()?, ports::free_port()?);
         let folder = tempfile::tempdir()?;
         let mut program = Program::new(env!("CARGO_BIN_EXE_cornjacket"));
         program = program.log(folder.path().join("log"));
-        for (door, port) in [("INGEST", ingest), ("QUERY", query), ("OPS", ops)] {
+        program = program.env("CORNJACKET__AUTH__SECRET", SECRET);
+        // Loads are not limited where that is not what they are about.
+        program = program.env("CORNJACKET__INGEST__EVENTS_PER_SECOND", "0");
+        for (door, port) in [("INGEST", ingest), ("QUERY", query), ("GATEWAY", gateway), ("OPS", ops)] {
             program = program.env(format!("CORNJACKET__{door}__LISTEN"), format!("127.0.0.1:{port}"));
         }
         for (key, value) in settings {
@@ -46,7 +112,16 @@ impl Cornjacket {
             program = program.env(format!("CORNJACKET__{name}"), *value);
         }
         let arguments = vec!["serve".to_owned()];
-        Ok(Self { program, arguments, folder: Arc::new(folder), ingest, query, ops })
+        Ok(Self {
+            program,
+            arguments,
+            folder: Arc::new(folder),
+            ahead: Duration::ZERO,
+            ingest,
+            query,
+            gateway,
+            ops,
+        })
     }
 
     /// Embedded, with its data in `folder`.
@@ -74,7 +149,8 @@ impl Cornjacket {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/faketime/cnd_timedwait.c");
         let compile = Program::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&more).arg(source);
         compile.output(START_DEADLINE).await?;
-        Ok(self
+        let ahead = Duration::from_hours(24) * days;
+        Ok(Self { ahead, ..self }
             .env("LD_PRELOAD", &format!("{}:{}", more.display(), libfaketime()?.display()))
             .env("FAKETIME", &format!("+{days}d"))
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
@@ -101,8 +177,8 @@ impl Cornjacket {
         Ok(process.log())
     }
 
-    pub async fn ingest(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
-        Ok(IngestServiceClient::new(channel(self.ingest).await?))
+    pub async fn ingest(&self) -> anyhow::Result<IngestServiceClient<Connection>> {
+        Ok(IngestServiceClient::new(self.channel(self.ingest).await?))
     }
 
     /// Appends one event: its receipt.
@@ -111,12 +187,19 @@ impl Cornjacket {
         Ok(response.into_inner().receipt.unwrap_or_default())
     }
 
-    pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Channel>> {
-        Ok(AdminServiceClient::new(channel(self.query).await?))
+    /// A connection to one of its ports, with a token for everything.
+    pub async fn channel(&self, port: u16) -> anyhow::Result<Connection> {
+        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?.timeout(CALL_DEADLINE);
+        let channel = endpoint.connect().await.with_context(|| format!("port {port}"))?;
+        Ok(InterceptedService::new(channel, Bearer::new(&token_in(self.ahead)?)?))
     }
 
-    pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {
-        Ok(QueryServiceClient::new(channel(self.query).await?))
+    pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Connection>> {
+        Ok(AdminServiceClient::new(self.channel(self.query).await?))
+    }
+
+    pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Connection>> {
+        Ok(QueryServiceClient::new(self.channel(self.query).await?))
     }
 }
 
@@ -132,11 +215,6 @@ pub async fn stop(mut process: Process) -> anyhow::Result<()> {
     let status = process.stop(cornjacket_testkit::Signal::TERM, STOP_DEADLINE).await?;
     anyhow::ensure!(status.success(), "it should end well, but: {status}\n{}", process.log());
     Ok(())
-}
-
-async fn channel(port: u16) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?.timeout(CALL_DEADLINE);
-    endpoint.connect().await.with_context(|| format!("port {port}"))
 }
 
 /// What `/readyz` answers, by its status line: no HTTP client is needed for that.

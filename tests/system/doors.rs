@@ -9,7 +9,7 @@ use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 
-use super::cornjacket::{Cornjacket, http_get, stop};
+use super::cornjacket::{Cornjacket, http_get, stop, token};
 use super::events::reading;
 use super::tools::{grpcurl, tool};
 
@@ -130,7 +130,7 @@ async fn the_generated_python_client_appends_and_asks() -> anyhow::Result<()> {
     let clients = clients.join("python");
     let script: Program = tool("python").arg(format!("{root}/tests/python/client.py"));
     let script = script.env("PYTHONPATH", clients.display().to_string());
-    let script = script.arg(cornjacket.ingest.to_string()).arg(cornjacket.query.to_string());
+    let script = script.arg(cornjacket.ingest.to_string()).arg(cornjacket.query.to_string()).arg(token()?);
     let printed = script.output(Duration::from_mins(1)).await?;
     assert!(printed.contains("21.5"), "{printed}");
     stop(process).await

@@ -58,8 +58,13 @@ async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
 
 /// An outage is neither the fault of an event nor a stage that is stuck.
 async fn assert_unharmed(cornjacket: &Cornjacket) -> anyhow::Result<()> {
+    // The watchdog says once a second how stages are.
+    wait::until(BACK, "the relay is said to run", async || {
+        let metrics = http_get(cornjacket.ops, "/metrics").await.unwrap_or_default();
+        metrics.contains(r#"cornjacket_stage_state{stage="relay",state="running"} 1"#)
+    })
+    .await?;
     let metrics = http_get(cornjacket.ops, "/metrics").await?;
-    assert!(metrics.contains(r#"cornjacket_stage_state{stage="relay",state="running"} 1"#), "{metrics}");
     assert!(!metrics.contains("cornjacket_stage_restarts_total"), "{metrics}");
     let dead = cornjacket.admin().await?.list_dead_letters(ListDeadLettersRequest::default()).await?;
     assert_eq!(dead.into_inner().dead_letters, []);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use cornjacket_domain::Partitions;
+use cornjacket_auth::TokenRequest;
+use cornjacket_domain::{Partitions, Scope};
+use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::admin::{
-    DiscardDeadLetterRequest, GetDeadLetterRequest, ListConsumersRequest, ListDeadLettersRequest,
+    DeadLetter, DiscardDeadLetterRequest, GetDeadLetterRequest, ListConsumersRequest, ListDeadLettersRequest,
     PauseConsumerRequest, RedriveDeadLettersRequest, ResumeConsumerRequest,
 };
 use cornjacket_proto::events::event::Payload;
@@ -13,9 +15,11 @@ use cornjacket_proto::query::GetProjectionRequest;
 use cornjacket_testkit::{Program, wait};
 use prost_types::Value;
 use prost_types::value::Kind;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use super::cornjacket::{Cornjacket, http_get, stop};
+use super::cornjacket::{Bearer, Cornjacket, http_get, minted, operator, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, PARTITIONS, read_log};
 
@@ -45,9 +49,12 @@ async fn temperature(cornjacket: &Cornjacket, device: &str, receipt: &Receipt) -
 }
 
 /// Everything of `device_state` that waits, as (offset, has an error).
+fn of_device_state() -> ListDeadLettersRequest {
+    ListDeadLettersRequest { consumer: "device_state".into(), ..Default::default() }
+}
+
 async fn letters(cornjacket: &Cornjacket) -> anyhow::Result<Vec<(u64, bool)>> {
-    let request = ListDeadLettersRequest { consumer: "device_state".into(), ..Default::default() };
-    let listed = cornjacket.admin().await?.list_dead_letters(request).await?.into_inner();
+    let listed = cornjacket.admin().await?.list_dead_letters(of_device_state()).await?.into_inner();
     Ok(listed.dead_letters.iter().map(|letter| (letter.offset, !letter.error.is_empty())).collect())
 }
 
@@ -148,7 +155,44 @@ async fn what_the_database_cannot_keep_parks_its_key_alone() -> anyhow::Result<(
         letters(&cornjacket).await.is_ok_and(|letters| letters.len() == 1)
     })
     .await?;
+    let listed = cornjacket.admin().await?.list_dead_letters(of_device_state()).await?.into_inner();
+    of_others(&cornjacket, &listed.dead_letters[0]).await?;
     stop(process).await
+}
+
+/// An operator of other subjects neither sees it nor does anything to it; that of its own does.
+async fn of_others(cornjacket: &Cornjacket, letter: &DeadLetter) -> anyhow::Result<()> {
+    let limited = async |subject: &str| -> anyhow::Result<_> {
+        let request = TokenRequest {
+            name: "operator".to_owned(),
+            scopes: vec![Scope::Admin],
+            subjects: Some(vec![subject.to_owned()]),
+            sources: None,
+            audience: "cornjacket".to_owned(),
+            issuer: None,
+            lifetime: DEADLINE,
+        };
+        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", cornjacket.query))?;
+        let bearer = Bearer::new(&minted(&request)?)?;
+        Ok(AdminServiceClient::new(InterceptedService::new(endpoint.connect().await?, bearer)))
+    };
+    let DeadLetter { consumer, topic, partition, offset, .. } = letter.clone();
+    let get = GetDeadLetterRequest { consumer, topic, partition, offset };
+    let mut other = limited("pump-2").await?;
+    assert_eq!(other.list_dead_letters(of_device_state()).await?.into_inner().dead_letters, []);
+    let refused = other.get_dead_letter(get.clone()).await.expect_err("it is not theirs");
+    let nowhere = GetDeadLetterRequest { offset: offset + 1_000, ..get.clone() };
+    let nothing = other.get_dead_letter(nowhere).await.expect_err("there is none");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (nothing.code(), nothing.message()),
+        "both sound the same"
+    );
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let mut own = limited("pump-1").await?;
+    assert_eq!(own.list_dead_letters(of_device_state()).await?.into_inner().dead_letters.len(), 1);
+    assert_eq!(own.get_dead_letter(get).await?.into_inner().dead_letter.as_ref(), Some(letter));
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +230,8 @@ async fn a_paused_consumer_stops_and_goes_on_where_it_was() -> anyhow::Result<()
 
     // The same as an operator sees it.
     let server = format!("127.0.0.1:{}", cornjacket.query);
-    let program = |verb: &[&str]| Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(verb.iter().copied());
+    let operator = operator()?;
+    let program = |verb: &[&str]| operator.clone().args(verb.iter().copied());
     let listed = program(&["consumers", "--server", &server]).output(DEADLINE).await?;
     assert!(
         listed.lines().any(|line| line.starts_with("device_state") && line.contains("sensor-events/0")),

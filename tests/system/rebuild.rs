@@ -9,7 +9,7 @@ use cornjacket_proto::ingest::AppendBatchRequest;
 use cornjacket_proto::query::GetProjectionRequest;
 use cornjacket_testkit::{Program, wait};
 
-use super::cornjacket::{Cornjacket, stop};
+use super::cornjacket::{Cornjacket, operator, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, read_log};
 use super::load::{self, Acknowledged, long};
@@ -78,13 +78,7 @@ async fn a_projection_is_rebuilt_while_it_answers_and_events_arrive() -> anyhow:
     let (done, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let asking = tokio::spawn(ask(cornjacket.clone(), done.clone(), asked.clone()));
     let server = format!("127.0.0.1:{}", cornjacket.query);
-    let rebuild = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args([
-        "projections",
-        "--server",
-        &server,
-        "rebuild",
-        "device_state",
-    ]);
+    let rebuild = operator()?.args(["projections", "--server", &server, "rebuild", "device_state"]);
     let said = rebuild.output(DEADLINE).await?;
     println!("{}{} questions meanwhile, {} events", said, asked.load(Ordering::SeqCst), acknowledged.count());
     assert!(said.contains("build 2 answers questions"), "{said}");
@@ -104,13 +98,7 @@ async fn a_projection_is_rebuilt_while_it_answers_and_events_arrive() -> anyhow:
     let again = rebuild.output(DEADLINE).await?;
     assert!(again.contains("build 3"), "{again}");
     full_stack.check_device_state(&log).await?;
-    let unknown = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args([
-        "projections",
-        "--server",
-        &server,
-        "rebuild",
-        "nothing",
-    ]);
+    let unknown = operator()?.args(["projections", "--server", &server, "rebuild", "nothing"]);
     let refused = unknown.output(DEADLINE).await.expect_err("there is none").to_string();
     assert!(refused.contains("there is no projection"), "{refused}");
     stop(process).await

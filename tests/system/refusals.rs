@@ -101,8 +101,7 @@ async fn malformed_protobuf_is_refused() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cornjacket = Cornjacket::embedded(folder.path())?;
     let process = cornjacket.start().await?;
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{}", cornjacket.ingest))?;
-    let mut client = tonic::client::Grpc::new(channel.connect().await?);
+    let mut client = tonic::client::Grpc::new(cornjacket.channel(cornjacket.ingest).await?);
     for garbage in [&[0xff; 3][..], b"\x0a\xff\xff\xff\x7f", b"\x0a\x02\x0a\x05"] {
         client.ready().await?;
         let path = tonic::codegen::http::uri::PathAndQuery::from_static(

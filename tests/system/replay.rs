@@ -9,10 +9,10 @@ use cornjacket_domain::StoredEvent;
 use cornjacket_proto::admin::{
     ConsumerProgress, ListConsumersRequest, ListDeadLettersRequest, ReplayEventsRequest,
 };
-use cornjacket_testkit::{Program, wait};
+use cornjacket_testkit::wait;
 use tonic::Code;
 
-use super::cornjacket::{Cornjacket, http_get, stop};
+use super::cornjacket::{Cornjacket, http_get, operator, stop};
 use super::full_stack::{FullStack, read_log};
 use super::load::{self, Acknowledged};
 use super::takeover::metric;
@@ -24,7 +24,7 @@ const GIVEN_UP: u64 = 3_000;
 /// `cornjacket events replay`: how many events that were, and which replay.
 async fn replay(cornjacket: &Cornjacket, arguments: &str) -> anyhow::Result<(usize, String)> {
     let server = format!("127.0.0.1:{}", cornjacket.query);
-    let program = Program::new(env!("CARGO_BIN_EXE_cornjacket"));
+    let program = operator()?;
     let said = program.args(["events", "--server", &server, "replay"]).args(arguments.split(' '));
     let said = said.output(DEADLINE).await?;
     let (count, id) =

@@ -8,10 +8,10 @@ use cornjacket_proto::query::{
     Aggregation, Bucket, Fill, GetEventTimelineRequest, ListProjectionsRequest, ListSeriesRequest,
     QuerySeriesRequest, QuerySeriesResponse, Sample, SeriesKey, Stage,
 };
-use cornjacket_testkit::{Program, wait};
+use cornjacket_testkit::wait;
 use tonic::{Code, Status};
 
-use super::cornjacket::{Cornjacket, stop};
+use super::cornjacket::{Cornjacket, operator, stop};
 use super::events::reading;
 use super::full_stack::FullStack;
 
@@ -240,7 +240,7 @@ async fn where_is_my_event(cornjacket: &Cornjacket, stages: &[&str]) -> anyhow::
 async fn the_operator_is_told_when(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let server = format!("127.0.0.1:{}", cornjacket.query);
     let verb = ["events", "--server", &server, "timeline", "system-test", "way"];
-    let told = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(verb).output(DEADLINE).await?;
+    let told = operator()?.args(verb).output(DEADLINE).await?;
     let line = told.lines().find(|line| line.starts_with("inference")).unwrap_or_default();
     let columns: Vec<&str> = line.split_whitespace().collect();
     assert!(
@@ -261,7 +261,8 @@ async fn series_embedded() -> anyhow::Result<()> {
     the_operator_is_told_when(&cornjacket).await?;
 
     let server = format!("127.0.0.1:{}", cornjacket.query);
-    let program = |verb: &[&str]| Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(verb.iter().copied());
+    let operator = operator()?;
+    let program = |verb: &[&str]| operator.clone().args(verb.iter().copied());
     let listed = program(&["series", "--server", &server]).output(DEADLINE).await?;
     assert!(listed.lines().any(|line| line.starts_with("pump-3") && line.contains("Cel")), "{listed}");
     let plot = program(&["series", "--server", &server, "pump-2", "temperature", "--last", "6h"]);

@@ -7,15 +7,15 @@ use cornjacket_proto::ingest::{AppendBatchRequest, AppendRequest};
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use cornjacket_proto::query::tail_events_response::Message;
 use cornjacket_proto::query::{CaughtUp, ListEventsRequest, TailEventsRequest};
-use cornjacket_testkit::Program;
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
 
-use super::cornjacket::{Cornjacket, stop};
+use super::cornjacket::{Bearer, Connection, Cornjacket, operator, stop, token};
 use super::events::reading;
 use super::full_stack::read_log;
 use super::load::{self, Random};
@@ -24,10 +24,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Events of the log that is followed.
 const EVENTS: u64 = 2_000;
 
-type Ingest = IngestServiceClient<Channel>;
+type Ingest = IngestServiceClient<Connection>;
 
 /// Connects to `port` through a wire that is cut after it has carried so many bytes to the client.
-async fn through_a_wire_of(port: u16, bytes: u64) -> anyhow::Result<QueryServiceClient<Channel>> {
+async fn through_a_wire_of(port: u16, bytes: u64) -> anyhow::Result<QueryServiceClient<Connection>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = Endpoint::from_shared(format!("http://{}", listener.local_addr()?))?;
     tokio::spawn(async move {
@@ -40,7 +40,8 @@ async fn through_a_wire_of(port: u16, bytes: u64) -> anyhow::Result<QueryService
         there.abort();
         std::io::Result::Ok(())
     });
-    Ok(QueryServiceClient::new(endpoint.connect().await?))
+    let bearer = Bearer::new(&token()?)?;
+    Ok(QueryServiceClient::new(InterceptedService::new(endpoint.connect().await?, bearer)))
 }
 
 /// Appends the next events, and returns how many.
@@ -145,7 +146,7 @@ async fn events_are_listed_by_subject_type_position_and_time_page_by_page() -> a
     );
 
     let server = format!("127.0.0.1:{}", cornjacket.query);
-    let program = Program::new(env!("CARGO_BIN_EXE_cornjacket")).args(["events", "--server", &server]);
+    let program = operator()?.args(["events", "--server", &server]);
     let listed = program.clone().args(["list", "--subject", "odd", "--limit", "3"]).output(DEADLINE).await?;
     assert_eq!(listed.lines().count(), 3, "{listed}");
     let got = program.args(["get", "system-test", "last"]).output(DEADLINE).await?;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cornjacket_testkit::Program;
 
+use super::cornjacket::token;
+
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A tool installed by `tests/setup`.
@@ -14,7 +16,8 @@ pub fn tool(name: &str) -> Program {
     }
 }
 
-/// What `grpcurl -plaintext` prints.
+/// What `grpcurl -plaintext` prints, with a token for everything.
 pub async fn grpcurl(arguments: &[&str]) -> anyhow::Result<String> {
-    tool("grpcurl").arg("-plaintext").args(arguments.iter().copied()).output(DEADLINE).await
+    let token = format!("authorization: Bearer {}", token()?);
+    tool("grpcurl").args(["-plaintext", "-H", &token]).args(arguments.iter().copied()).output(DEADLINE).await
 }

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use cornjacket_auth::AuthLayer;
+use cornjacket_gateway::Upstream;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -13,10 +15,10 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::ServiceBuilder;
 
 use crate::ops::Readiness;
 use crate::rpc_trace::TraceLayer;
-use crate::telemetry;
 
 /// A dead connection is noticed within this and [`KEEPALIVE_TIMEOUT`].
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -25,7 +27,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Services that share a listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Service {
     /// Their full names, as in the contract.
     pub names: Vec<&'static str>,
@@ -56,10 +58,28 @@ impl Service {
     }
 }
 
+/// What every call goes through, whichever way it comes.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// Measures it, and gives it a span.
+    pub trace: TraceLayer,
+    /// Finds out who calls, and whether they may.
+    pub auth: AuthLayer,
+}
+
+impl Service {
+    /// For calls from this process, which go through the same layers.
+    pub fn in_process(&self, layers: &Layers) -> Upstream {
+        let stack = ServiceBuilder::new().layer(layers.trace).layer(layers.auth.clone());
+        Upstream::in_process(stack.service(self.routes.clone().prepare()))
+    }
+}
+
 /// Serves until `stop`, then finishes the calls under way.
 pub async fn serve(
     listener: TcpListener,
     service: Service,
+    layers: Layers,
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -72,7 +92,8 @@ pub async fn serve(
         .add_service(reflection(&names).build_v1alpha()?);
     let follower = tokio::spawn(follow_readiness(health, names, readiness));
     let served = Server::builder()
-        .layer(TraceLayer { spans: telemetry::exports_traces() })
+        .layer(layers.trace)
+        .layer(layers.auth)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_routes(routes)

@@ -4,7 +4,9 @@ mod bench;
 mod checkpoint;
 mod commands;
 mod config;
+mod gateway;
 mod grpc;
+mod identity;
 mod ops;
 mod retention;
 mod roles;
@@ -56,6 +58,8 @@ enum Command {
     Series(commands::series::Series),
     /// Show the state of a subject.
     State(commands::state::State),
+    /// Make a token for development.
+    Token(commands::token::Token),
     /// Show what is on the bus.
     Bus(commands::bus::Bus),
     /// Send what devices, users and services might send.
@@ -112,6 +116,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Projections(projections) => projections.run(&settings),
         Command::Series(series) => series.run(&settings),
         Command::State(state) => state.run(&settings),
+        Command::Token(token) => token.run(&mut settings),
         Command::Bus(bus) => bus.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
         Command::Bench(bench) => bench.run(&settings),

@@ -17,11 +17,14 @@ pub enum Role {
     Inference,
     /// Answers questions.
     Query,
+    /// Translates HTTP/JSON into calls of the services.
+    Gateway,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [Self::Ingest, Self::Relay, Self::Projector, Self::Inference, Self::Query];
+    pub const ALL: [Self; 6] =
+        [Self::Ingest, Self::Relay, Self::Projector, Self::Inference, Self::Query, Self::Gateway];
 }
 
 impl fmt::Display for Role {
@@ -32,6 +35,7 @@ impl fmt::Display for Role {
             Self::Projector => "projector",
             Self::Inference => "inference",
             Self::Query => "query",
+            Self::Gateway => "gateway",
         })
     }
 }

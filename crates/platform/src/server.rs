@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_auth::Authenticator;
 use cornjacket_bus::{Bus, Consumer, Handler};
 use cornjacket_domain::{Clock, SystemClock};
+use cornjacket_gateway::Guard;
 use cornjacket_inference::{Processor, processor};
 use cornjacket_ingest::relay::{self, Relay};
-use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc};
+use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc, Quota};
 use cornjacket_query::{AdminRpc, Projector, QueryRpc, projections};
 use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{Store, Tx};
@@ -17,12 +19,16 @@ use tokio::net::TcpListener;
 
 use crate::checkpoint::StoreCheckpoint;
 use crate::config::{BusUrl, Settings};
-use crate::grpc::{self, Service};
+use crate::gateway::{self, Local};
+use crate::grpc::{self, Layers, Service};
+use crate::identity;
 use crate::ops::{self, Readiness};
 use crate::retention::Retention;
 use crate::roles::Role;
+use crate::rpc_trace::TraceLayer;
 use crate::shutdown::Shutdown;
 use crate::stages::{Input, Stages};
+use crate::telemetry;
 use crate::unread::Reader;
 use crate::watchdog::Watchdog;
 use crate::wiring;
@@ -54,6 +60,10 @@ struct Process<'a> {
     bus: Arc<dyn Bus>,
     epoch: u32,
     readiness: Readiness,
+    authenticator: Option<Authenticator>,
+    layers: Layers,
+    /// For a gateway in this process.
+    local: Local,
     shutdown: Shutdown,
     stages: Stages,
     addresses: Vec<(&'static str, String)>,
@@ -68,8 +78,25 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
     let epoch = store.log.head().await?.epoch;
     let bus = wiring::bus(settings, &store, epoch)?;
     let readiness = Readiness(store.log.clone());
-    let (shutdown, stages, addresses) = (Shutdown::default(), Stages::default(), Vec::new());
-    let mut process = Process { settings, clock, store, bus, epoch, readiness, shutdown, stages, addresses };
+    let authenticator = identity::authenticator(&settings.auth, clock.clone())?;
+    let layers = Layers {
+        trace: TraceLayer { spans: telemetry::exports_traces() },
+        auth: identity::layer(&settings.auth, authenticator.clone()),
+    };
+    let mut process = Process {
+        settings,
+        clock,
+        store,
+        bus,
+        epoch,
+        readiness,
+        authenticator,
+        layers,
+        local: Local::new(),
+        shutdown: Shutdown::default(),
+        stages: Stages::default(),
+        addresses: Vec::new(),
+    };
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
         match role {
             Role::Ingest => process.start_ingest().await?,
@@ -77,6 +104,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
             Role::Projector => process.start_projectors().await?,
             Role::Inference => process.start_inference(),
             Role::Query => process.start_query().await?,
+            Role::Gateway => process.start_gateway().await?,
         }
     }
     process.start_watchdog()?;
@@ -118,7 +146,9 @@ impl Process<'_> {
         let (commit, task) = GroupCommit::spawn(self.store.log.clone(), self.settings.group_commit());
         self.shutdown.spawn("group commit", async { Ok(task.await?) });
         let limits = self.settings.limits();
-        let acceptor = Acceptor::new(commit, self.clock.clone(), limits, self.store.partitions, self.epoch);
+        let quota = Quota::new(self.settings.ingest.events_per_second, limits.batch_events);
+        let acceptor = Acceptor::new(commit, self.clock.clone(), limits, self.store.partitions, self.epoch)
+            .with_quota(quota);
         let listener = self.listen("ingest", self.settings.ingest.listen).await?;
         let server = IngestRpc::server(acceptor, REQUEST_SLACK * limits.batch_bytes);
         self.serve(listener, Service::none().and("cornjacket.ingest.v1.IngestService", server));
@@ -228,8 +258,30 @@ impl Process<'_> {
         Ok(())
     }
 
-    fn serve(&self, listener: TcpListener, service: Service) {
-        let stop = self.shutdown.stop.clone();
-        self.shutdown.spawn(service.names[0], grpc::serve(listener, service, self.readiness.clone(), stop));
+    /// Nobody has to say who they are where authentication is off.
+    fn guard(&self) -> Option<Guard> {
+        let proxies = &self.settings.gateway.trusted_proxies;
+        self.authenticator.clone().map(|authenticator| Guard::new(authenticator, proxies))
+    }
+
+    /// After the services of this process.
+    async fn start_gateway(&mut self) -> anyhow::Result<()> {
+        let gateway = gateway::gateway(&self.settings.gateway, &self.local)?;
+        let listener = self.listen("gateway", self.settings.gateway.listen).await?;
+        let router = gateway::router(&gateway, self.guard());
+        let (options, stop) = (gateway.options().connections.clone(), self.shutdown.stop.clone());
+        self.shutdown.spawn("gateway", async move {
+            cornjacket_gateway::serve(listener, router, options, stop.cancelled_owned()).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn serve(&mut self, listener: TcpListener, service: Service) {
+        let upstream = service.in_process(&self.layers);
+        self.local.extend(service.names.iter().map(|name| (*name, upstream.clone())));
+        let (layers, stop) = (self.layers.clone(), self.shutdown.stop.clone());
+        let name = service.names[0];
+        self.shutdown.spawn(name, grpc::serve(listener, service, layers, self.readiness.clone(), stop));
     }
 }

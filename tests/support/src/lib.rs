@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`shared`] | the PostgreSQL and the Kafka that all tests share, and a fresh database on it |
 //! | [`postgres`], [`kafka`] | a server of a test's own, to kill, pause and restart |
+//! | [`traefik`] | a Traefik of a test's own, with the configuration that the project ships |
 //! | [`program`], [`process`] | any other child process: the `cornjacket` binary, say |
 //! | [`scratch`] | a temporary folder that goes even when the test process is killed |
 //! | [`ports`] | loopback ports that nobody else gets |
@@ -21,6 +22,7 @@ pub mod scratch;
 pub mod shared;
 mod spawner;
 pub mod timescale;
+pub mod traefik;
 mod tree;
 pub mod wait;
 
@@ -32,3 +34,4 @@ pub use rustix::process::Signal;
 pub use scratch::Scratch;
 pub use shared::{fresh_database, shared_kafka, shared_postgres};
 pub use timescale::Timescale;
+pub use traefik::Traefik;

@@ -11,13 +11,13 @@ use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use cornjacket_store::Store;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tonic::transport::Channel;
 
 use super::load::{Latencies, Measured};
 use super::report::Report;
 use super::scratch::Postgres;
 use super::server::Server;
 use super::{Options, workload};
+use crate::commands::client::Connection;
 use crate::config::Settings;
 
 /// Events a second while latencies are measured, how many of them are asked for, and what the figures are called.
@@ -87,8 +87,8 @@ async fn latency(url: &str, bus: &str, report: &mut Report) -> anyhow::Result<()
 async fn write_and_read_at(
     rate: u32,
     asks: usize,
-    ingest: &IngestServiceClient<Channel>,
-    query: &QueryServiceClient<Channel>,
+    ingest: &IngestServiceClient<Connection>,
+    query: &QueryServiceClient<Connection>,
 ) -> anyhow::Result<Measured> {
     let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -111,8 +111,8 @@ async fn write_and_read_at(
 
 /// Appends, and asks until the answer has it: from the receipt to that answer.
 async fn write_and_read(
-    mut ingest: IngestServiceClient<Channel>,
-    mut query: QueryServiceClient<Channel>,
+    mut ingest: IngestServiceClient<Connection>,
+    mut query: QueryServiceClient<Connection>,
     number: usize,
     asks: bool,
 ) -> anyhow::Result<Option<Duration>> {

@@ -13,10 +13,10 @@ use futures::StreamExt;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 use super::server::Server;
 use super::workload;
+use crate::commands::client::Connection;
 
 /// Callers that share a connection.
 const CALLERS_PER_CONNECTION: usize = 16;
@@ -86,25 +86,48 @@ fn require_receipt(outcome: &Outcome) -> anyhow::Result<()> {
 
 /// `AppendBatch`, each batch a call, `callers` at a time on connections of their own.
 pub async fn batches(server: &Server, batches: Vec<Vec<Event>>, callers: usize) -> anyhow::Result<Measured> {
-    let events = batches.iter().map(Vec::len).sum();
-    let queue = Arc::new(std::sync::Mutex::new(batches));
-    let mut tasks = JoinSet::new();
     let mut clients = Vec::new();
     for _ in 0..callers {
         clients.push(server.client().await?);
     }
+    let clients = Arc::new(std::sync::Mutex::new(clients));
+    each(batches, callers, move |events| {
+        // There are as many as callers.
+        let client = clients.lock().expect("nobody panics with it").pop();
+        let clients = clients.clone();
+        async move {
+            let mut client = client.context("a client")?;
+            let response = client.append_batch(AppendBatchRequest { events }).await?;
+            clients.lock().expect("nobody panics with it").push(client);
+            response.get_ref().outcomes.iter().try_for_each(require_receipt)
+        }
+    })
+    .await
+}
+
+/// A call with each batch, the last one first, `callers` at a time.
+pub async fn each<C>(
+    batches: Vec<Vec<Event>>,
+    callers: usize,
+    call: impl Fn(Vec<Event>) -> C + Clone + Send + 'static,
+) -> anyhow::Result<Measured>
+where
+    C: Future<Output = anyhow::Result<()>> + Send,
+{
+    let events = batches.iter().map(Vec::len).sum();
+    let queue = Arc::new(std::sync::Mutex::new(batches));
+    let mut tasks = JoinSet::new();
     let started = Instant::now();
-    for mut client in clients {
-        let queue = queue.clone();
+    for _ in 0..callers {
+        let (queue, call) = (queue.clone(), call.clone());
         tasks.spawn(async move {
             let mut latencies = histogram();
             loop {
                 let next = queue.lock().expect("nobody panics with it").pop();
                 let Some(events) = next else { return anyhow::Ok(latencies) };
                 let asked = Instant::now();
-                let response = client.append_batch(AppendBatchRequest { events }).await?;
+                call(events).await?;
                 record(&mut latencies, asked.elapsed());
-                response.get_ref().outcomes.iter().try_for_each(require_receipt)?;
             }
         });
     }
@@ -140,7 +163,7 @@ pub async fn streams(server: &Server, batches: Vec<Vec<Event>>, streams: usize) 
 
 /// `Append`: `callers` at once, each one event after the other, for `time`.
 pub async fn single(server: &Server, callers: usize, time: Duration) -> anyhow::Result<Measured> {
-    let mut clients: Vec<IngestServiceClient<Channel>> = Vec::new();
+    let mut clients: Vec<IngestServiceClient<Connection>> = Vec::new();
     for _ in 0..callers.div_ceil(CALLERS_PER_CONNECTION) {
         clients.push(server.client().await?);
     }

@@ -7,6 +7,7 @@ mod baseline;
 pub mod catch_up;
 mod cpu;
 pub mod e2e;
+pub mod gateway;
 pub mod ingest;
 mod load;
 pub mod queries;

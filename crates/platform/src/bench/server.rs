@@ -1,5 +1,6 @@
 //! The server under load: `cornjacket serve`, from this binary.
 
+use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +10,12 @@ use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{Instant, timeout};
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
+
+use crate::commands::client::{Bearer, Connection};
+use crate::config::{self, Secret, Sources};
+use crate::identity;
 
 const START_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -20,6 +26,10 @@ pub struct Server {
     child: Child,
     ingest: String,
     query: String,
+    /// Where the gateway listens; empty without one.
+    pub gateway: String,
+    token: String,
+    bearer: Bearer,
     /// From the start of the process until it listened everywhere.
     pub startup: Duration,
 }
@@ -27,11 +37,17 @@ pub struct Server {
 impl Server {
     /// Starts the roles on the store, each on a free port, with more settings: `("BUS__URL", "embedded:")`.
     pub async fn start(store_url: &str, roles: &str, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut auth = config::load(&Sources::default())?.auth;
+        auth.secret = Secret::new(cornjacket_auth::new_secret());
+        let token = identity::own_token(&auth, "bench")?.context("there is a secret")?;
+        let bearer = Bearer::new(&token)?;
         let started = Instant::now();
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--roles", roles]);
         command.env("CORNJACKET__STORE__URL", store_url);
-        for door in ["INGEST", "QUERY", "OPS"] {
+        command.env("CORNJACKET__AUTH__SECRET", auth.secret.expose().unwrap_or_default());
+        command.env("CORNJACKET__INGEST__EVENTS_PER_SECOND", "0");
+        for door in ["INGEST", "QUERY", "GATEWAY", "OPS"] {
             command.env(format!("CORNJACKET__{door}__LISTEN"), "127.0.0.1:0");
         }
         for (name, value) in settings {
@@ -41,7 +57,7 @@ impl Server {
         command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("starting the server under load")?;
         let mut log = BufReader::new(child.stderr.take().context("its log is piped")?);
-        let (ingest, query) =
+        let mut addresses =
             timeout(START_DEADLINE, addresses(&mut log)).await.context("the server does not start")??;
         let startup = started.elapsed();
         // Read on, or the server would wait for room in the pipe.
@@ -51,17 +67,29 @@ impl Server {
                 eprintln!("{line}");
             }
         });
-        Ok(Self { child, ingest, query, startup })
+        let mut at = |role: &str| addresses.remove(role).unwrap_or_default();
+        let (ingest, query, gateway) = (at("ingest"), at("query"), at("gateway"));
+        Ok(Self { child, ingest, query, gateway, token, bearer, startup })
     }
 
     /// A client with a connection of its own.
-    pub async fn client(&self) -> anyhow::Result<IngestServiceClient<Channel>> {
-        Ok(IngestServiceClient::new(connect(&self.ingest).await?).max_decoding_message_size(usize::MAX))
+    pub async fn client(&self) -> anyhow::Result<IngestServiceClient<Connection>> {
+        Ok(IngestServiceClient::new(self.connect(&self.ingest).await?).max_decoding_message_size(usize::MAX))
     }
 
     /// A client of its queries, with a connection of its own.
-    pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Channel>> {
-        Ok(QueryServiceClient::new(connect(&self.query).await?).max_decoding_message_size(usize::MAX))
+    pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Connection>> {
+        Ok(QueryServiceClient::new(self.connect(&self.query).await?).max_decoding_message_size(usize::MAX))
+    }
+
+    /// The header of a call over HTTP.
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    async fn connect(&self, address: &str) -> anyhow::Result<Connection> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+        Ok(InterceptedService::new(endpoint.connect().await?, self.bearer.clone()))
     }
 
     /// Its process.
@@ -86,23 +114,16 @@ impl Server {
     }
 }
 
-async fn connect(address: &str) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
-    Ok(endpoint.connect().await?)
-}
-
-/// Reads the log until it says that every door is open: that of `ops` is the last.
-async fn addresses(log: &mut BufReader<ChildStderr>) -> anyhow::Result<(String, String)> {
-    let (mut line, mut ingest, mut query) = (String::new(), String::new(), String::new());
+/// Reads the log until it says that every door is open: that of `ops` is the last. Where each role listens.
+async fn addresses(log: &mut BufReader<ChildStderr>) -> anyhow::Result<HashMap<String, String>> {
+    let (mut line, mut addresses) = (String::new(), HashMap::new());
     while log.read_line(&mut line).await? > 0 {
         let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         if entry["message"] == "listening" {
-            let address = entry["address"].as_str().unwrap_or_default();
-            match entry["role"].as_str() {
-                Some("ingest") => address.clone_into(&mut ingest),
-                Some("query") => address.clone_into(&mut query),
-                Some("ops") => return Ok((ingest, query)),
-                _ => {}
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            addresses.insert(text("role"), text("address"));
+            if entry["role"] == "ops" {
+                return Ok(addresses);
             }
         } else {
             eprint!("{line}");

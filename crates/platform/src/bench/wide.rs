@@ -9,13 +9,13 @@ use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use cornjacket_proto::query::{Aggregation, ListEventsRequest, QuerySeriesRequest, SeriesKey};
 use cornjacket_store::Store;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::catch_up::until_caught_up;
 use super::report::Report;
 use super::server::Server;
 use super::{load, workload};
+use crate::commands::client::Connection;
 
 const CALLERS: usize = 16;
 /// The most events of a page, and the most series of a question.
@@ -69,7 +69,7 @@ async fn ingest(server: &Server, store: &Store) -> anyhow::Result<f64> {
 
 /// Asks for ever, one question after the other.
 async fn ask(
-    mut query: QueryServiceClient<Channel>,
+    mut query: QueryServiceClient<Connection>,
     caller: usize,
     stored: usize,
     asked: Arc<Asked>,

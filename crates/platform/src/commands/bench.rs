@@ -20,6 +20,8 @@ enum What {
     Ingest(Options),
     /// How fast consumers read what is stored already, on the PostgreSQL that store.url names.
     CatchUp(Options),
+    /// Durable ingest as JSON over HTTP beside gRPC, on the PostgreSQL that store.url names.
+    Gateway(Options),
     /// From a receipt to the answer of a query with its token, and the rate at which nothing falls behind, on the PostgreSQL and
     /// Kafka that store.url and bus.url name.
     E2e(Options),
@@ -33,6 +35,7 @@ impl Bench {
         telemetry::block_on(&settings.log, async {
             match self.what {
                 What::Ingest(options) => bench::ingest::run(settings, &options).await,
+                What::Gateway(options) => bench::gateway::run(settings, &options).await,
                 What::E2e(options) => bench::e2e::run(settings, &options).await,
                 What::Queries(options) => bench::queries::run(settings, &options).await,
                 What::CatchUp(options) => bench::catch_up::run(settings, &options).await,

@@ -1,28 +1,77 @@
 //! Clients of a running Cornjacket, for the operator's verbs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
-use crate::config::Settings;
+use super::dev;
+use crate::config::{AuthMode, Settings};
+use crate::identity;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
+/// Whom the verbs' own tokens stand for.
+const NAME: &str = "operator";
+
+/// A connection whose calls carry a token.
+pub type Connection = InterceptedService<Channel, Bearer>;
+
+/// Puts a token on calls; nothing where there is none.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<AsciiMetadataValue>);
+
+impl Bearer {
+    /// With that token.
+    pub fn new(token: &str) -> anyhow::Result<Self> {
+        let mut value: AsciiMetadataValue =
+            format!("Bearer {token}").parse().context("CORNJACKET_TOKEN: is no token")?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+
+    /// The one of the environment, or one of our own where the secret is at hand: in the settings, or in the data folder
+    /// of a `cornjacket dev` here.
+    pub fn of(settings: &Settings) -> anyhow::Result<Self> {
+        if let Ok(token) = std::env::var("CORNJACKET_TOKEN") {
+            return Self::new(token.trim());
+        }
+        let mut settings = settings.clone();
+        if settings.auth.mode == AuthMode::Required {
+            dev::adopt_secret(&mut settings, Path::new(dev::DATA))?;
+        }
+        identity::own_token(&settings.auth, NAME)?.map_or(Ok(Self(None)), |token| Self::new(&token))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
 
 /// Where the running one is.
 #[derive(Clone, Debug, Args)]
 pub struct Server {
-    /// The query listener of the running Cornjacket; by default that of the settings on this machine.
+    /// The query listener of the running Cornjacket; by default that of the settings on this machine. The token is that
+    /// of the environment (`CORNJACKET_TOKEN`), or made with auth.secret or the secret of the `cornjacket dev` in this folder.
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<String>,
 }
 
 impl Server {
-    async fn connect(&self, settings: &Settings) -> anyhow::Result<Channel> {
+    async fn connect(&self, settings: &Settings) -> anyhow::Result<Connection> {
         self.connect_with(settings, |endpoint| endpoint.timeout(CALL_DEADLINE)).await
     }
 
@@ -30,38 +79,44 @@ impl Server {
         &self,
         settings: &Settings,
         configure: impl FnOnce(Endpoint) -> Endpoint,
-    ) -> anyhow::Result<Channel> {
+    ) -> anyhow::Result<Connection> {
         let address = self.server.clone().unwrap_or_else(|| settings.query.listen.to_string());
-        connect(&address, configure).await
+        connect(&address, settings, configure).await
     }
 
     /// The admin service.
-    pub async fn admin(&self, settings: &Settings) -> anyhow::Result<AdminServiceClient<Channel>> {
+    pub async fn admin(&self, settings: &Settings) -> anyhow::Result<AdminServiceClient<Connection>> {
         Ok(AdminServiceClient::new(self.connect(settings).await?))
     }
 
     /// The admin service, for a call that lasts.
-    pub async fn admin_stream(&self, settings: &Settings) -> anyhow::Result<AdminServiceClient<Channel>> {
+    pub async fn admin_stream(&self, settings: &Settings) -> anyhow::Result<AdminServiceClient<Connection>> {
         Ok(AdminServiceClient::new(self.connect_with(settings, |endpoint| endpoint).await?))
     }
 
     /// The query service, for a call that lasts.
-    pub async fn query_stream(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Channel>> {
+    pub async fn query_stream(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Connection>> {
         Ok(QueryServiceClient::new(self.connect_with(settings, |endpoint| endpoint).await?))
     }
 
     /// The query service.
-    pub async fn query(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Channel>> {
+    pub async fn query(&self, settings: &Settings) -> anyhow::Result<QueryServiceClient<Connection>> {
         Ok(QueryServiceClient::new(self.connect(settings).await?))
     }
 }
 
 /// A connection to a listener of a running one.
-pub async fn connect(address: &str, configure: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<Channel> {
+pub async fn connect(
+    address: &str,
+    settings: &Settings,
+    configure: impl FnOnce(Endpoint) -> Endpoint,
+) -> anyhow::Result<Connection> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .with_context(|| format!("--server {address}"))?
         .connect_timeout(CONNECT_DEADLINE);
-    configure(endpoint).connect().await.with_context(|| format!("nothing answers at {address}"))
+    let channel =
+        configure(endpoint).connect().await.with_context(|| format!("nothing answers at {address}"))?;
+    Ok(InterceptedService::new(channel, Bearer::of(settings)?))
 }
 
 /// What a failed call says: its code and its message.

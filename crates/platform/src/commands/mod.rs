@@ -16,3 +16,4 @@ pub mod simulate;
 pub mod state;
 mod table;
 mod timeline;
+pub mod token;

@@ -107,7 +107,7 @@ impl Simulate {
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         telemetry::block_on(&settings.log, async {
             let address = self.server.clone().unwrap_or_else(|| settings.ingest.listen.to_string());
-            let sender = Sender::connect(&address, self.patience).await?;
+            let sender = Sender::connect(&address, settings, self.patience).await?;
             let options = self.world.options(SystemClock.now());
             eprintln!("{}", announcement(&address, &options));
             let events = Simulation::new(options);

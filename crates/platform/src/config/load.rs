@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use figment::value::Value;
+use figment::value::{Dict, Value};
 
-use super::keys;
 use super::settings::Settings;
+use super::{keys, secret};
 
 const DEFAULTS: &str = include_str!("config.default.toml");
 const PREFIX: &str = "CORNJACKET__";
@@ -45,14 +45,23 @@ pub fn load(sources: &Sources) -> anyhow::Result<Settings> {
             anyhow::bail!("{problem}");
         }
     }
-    let settings: Settings = figment.extract().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let resolved = secret::resolve(whole(&figment)?)?;
+    // Merged, so that an error still says where the setting is from.
+    let settings: Settings = figment
+        .merge(Serialized::defaults(resolved))
+        .extract()
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
     settings.check()?;
     Ok(settings)
 }
 
 fn key_list(figment: &Figment) -> anyhow::Result<Vec<String>> {
+    Ok(keys::leaves(&whole(figment)?))
+}
+
+fn whole(figment: &Figment) -> anyhow::Result<Dict> {
     match figment.find_value("").map_err(|error| anyhow::anyhow!("{error}"))? {
-        Value::Dict(_, dict) => Ok(keys::leaves(&dict)),
+        Value::Dict(_, dict) => Ok(dict),
         _ => anyhow::bail!("settings are a table"),
     }
 }

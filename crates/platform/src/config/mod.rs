@@ -2,7 +2,9 @@
 
 mod keys;
 mod load;
+mod secret;
 mod settings;
 
 pub use load::{Sources, load};
-pub use settings::{BusUrl, Log as LogSettings, LogFormat, RecordFormat, Settings};
+pub use secret::Secret;
+pub use settings::{Auth, AuthMode, BusUrl, Gateway, Log as LogSettings, LogFormat, RecordFormat, Settings};

@@ -1,6 +1,6 @@
 //! What can be set. `config.default.toml` documents each.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use cornjacket_bus::consumer::ParkLimits;
@@ -8,6 +8,8 @@ use cornjacket_domain::{Limits, Partitions};
 use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
+
+use super::Secret;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -18,6 +20,8 @@ pub struct Settings {
     pub relay: Relay,
     pub ingest: Ingest,
     pub query: Query,
+    pub gateway: Gateway,
+    pub auth: Auth,
     pub projections: Projections,
     pub consumers: Consumers,
     pub ops: Ops,
@@ -72,6 +76,7 @@ pub struct Ingest {
     pub batch_bytes: usize,
     pub queue_bytes: usize,
     pub commit_timeout_ms: u64,
+    pub events_per_second: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -80,6 +85,41 @@ pub struct Query {
     pub listen: SocketAddr,
     pub default_deadline_ms: u64,
     pub connections: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    pub listen: SocketAddr,
+    pub ingest_url: String,
+    pub query_url: String,
+    pub actions_url: String,
+    pub cors_origins: Vec<String>,
+    pub body_bytes: usize,
+    pub default_deadline_ms: u64,
+    pub longest_deadline_ms: u64,
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    pub mode: AuthMode,
+    pub secret: Secret,
+    pub jwks: String,
+    pub issuer: String,
+    pub audience: String,
+    pub algorithms: Vec<String>,
+    pub leeway_s: u64,
+    pub open_health: bool,
+    pub failures_per_minute: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    Required,
+    Off,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -10,10 +10,11 @@ use cornjacket_proto::ingest::{AppendBatchRequest, Outcome};
 use indicatif::ProgressBar;
 use prost::{Message, Name};
 use tokio::time::{Instant, sleep};
-use tonic::transport::Channel;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use crate::commands::client::{connect, told};
+use crate::commands::client::{Connection, connect, told};
+use crate::config::Settings;
 
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// How long until the next try when the server does not say.
@@ -22,14 +23,15 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// A client that tries again.
 #[derive(Debug)]
 pub struct Sender {
-    client: IngestServiceClient<Channel>,
+    client: IngestServiceClient<Connection>,
     patience: Duration,
 }
 
 impl Sender {
     /// Connects. A batch that is not taken within `patience` of its first failure is given up.
-    pub async fn connect(address: &str, patience: Duration) -> anyhow::Result<Self> {
-        let channel = connect(address, |endpoint| endpoint.timeout(CALL_DEADLINE).tcp_nodelay(true)).await?;
+    pub async fn connect(address: &str, settings: &Settings, patience: Duration) -> anyhow::Result<Self> {
+        let configure = |endpoint: Endpoint| endpoint.timeout(CALL_DEADLINE).tcp_nodelay(true);
+        let channel = connect(address, settings, configure).await?;
         let client = IngestServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         Ok(Self { client, patience })
     }

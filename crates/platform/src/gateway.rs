@@ -1,0 +1,67 @@
+//! The gateway as a role: where each service is, and what the settings say.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use cornjacket_gateway::openapi::{self, About};
+use cornjacket_gateway::{BodyLimits, Gateway, Guard, Options, Upstream};
+use cornjacket_proto::DESCRIPTOR_POOL;
+
+use crate::config;
+
+/// The services of this process, by their full names.
+pub type Local = HashMap<&'static str, Upstream>;
+
+/// The services that the gateway is for, each with the setting that says where it is, when not here.
+const SERVICES: [(&str, &str); 3] = [
+    ("cornjacket.ingest.v1.IngestService", "gateway.ingest_url"),
+    ("cornjacket.query.v1.QueryService", "gateway.query_url"),
+    ("cornjacket.admin.v1.AdminService", "gateway.query_url"),
+];
+
+/// The gateway to these services.
+pub fn gateway(settings: &config::Gateway, local: &Local) -> anyhow::Result<Gateway> {
+    let upstreams = SERVICES.map(|(service, setting)| {
+        let url = match setting {
+            "gateway.ingest_url" => &settings.ingest_url,
+            _ => &settings.query_url,
+        };
+        let upstream = if url.is_empty() {
+            let here = local.get(service).cloned();
+            here.with_context(|| format!("{setting}: must be set, as {service} is not in this process"))
+        } else {
+            Upstream::remote(url).context(setting)
+        };
+        Ok((service.to_owned(), upstream?))
+    });
+    let upstreams = upstreams.into_iter().collect::<anyhow::Result<_>>()?;
+    Gateway::new(options(settings), upstreams).context("gateway")
+}
+
+/// Everything that it answers. What there is to ask is nobody's secret.
+pub fn router(gateway: &Gateway, guard: Option<Guard>) -> Router {
+    let api = gateway.router().merge(gateway.cloudevents());
+    let api = match guard {
+        Some(guard) => guard.around(api),
+        None => api,
+    };
+    let about = About { version: env!("CARGO_PKG_VERSION").to_owned(), servers: Vec::new() };
+    let document = openapi::document(&DESCRIPTOR_POOL, &about).to_string();
+    let document = get(async move || ([(CONTENT_TYPE, "application/json")], document));
+    gateway.layered(Router::new().route("/openapi.json", document).fallback_service(api))
+}
+
+fn options(settings: &config::Gateway) -> Options {
+    let defaults = Options::default();
+    Options {
+        body: BodyLimits { bytes: settings.body_bytes, ..defaults.body },
+        default_timeout: Duration::from_millis(settings.default_deadline_ms),
+        max_timeout: Duration::from_millis(settings.longest_deadline_ms),
+        cors_origins: settings.cors_origins.clone(),
+        ..defaults
+    }
+}
