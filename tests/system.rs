@@ -5,6 +5,7 @@ mod system {
     pub mod events;
     pub mod expected;
     pub mod full_stack;
+    pub mod gateway;
     pub mod http;
     pub mod load;
     pub mod tools;
@@ -17,7 +18,7 @@ mod system {
     mod fold;
     mod forgotten;
     mod formats;
-    mod gateway;
+    mod hostile;
     mod identity;
     mod outages;
     mod own_writes;

@@ -32,18 +32,19 @@ async fn started() -> anyhow::Result<(tempfile::TempDir, Cornjacket, cornjacket_
     Ok((folder, cornjacket, process))
 }
 
-async fn traefik(cornjacket: &Cornjacket) -> anyhow::Result<Traefik> {
+/// In front of it, with more in its static configuration.
+pub async fn traefik(cornjacket: &Cornjacket, more: &str) -> anyhow::Result<Traefik> {
     let at = |scheme: &str, port: u16| format!("{scheme}://127.0.0.1:{port}");
     let environment = [
         ("CORNJACKET_GATEWAY", at("http", cornjacket.gateway)),
         ("CORNJACKET_INGEST", at("h2c", cornjacket.ingest)),
         ("CORNJACKET_QUERY", at("h2c", cornjacket.query)),
     ];
-    Traefik::start(tool("traefik"), &environment).await
+    Traefik::start(tool("traefik"), &environment, more).await
 }
 
 /// Asks with a token for everything.
-async fn authorized(
+pub async fn authorized(
     port: u16,
     what: &str,
     headers: &[(&str, &str)],
@@ -56,7 +57,7 @@ async fn authorized(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_event_through_every_door_is_one_event() -> anyhow::Result<()> {
     let (_folder, cornjacket, process) = started().await?;
-    let traefik = traefik(&cornjacket).await?;
+    let traefik = traefik(&cornjacket, "").await?;
     let json = [("content-type", "application/json")];
     let structured = [("content-type", "application/cloudevents+json")];
     let binary = [

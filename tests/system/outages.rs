@@ -17,14 +17,6 @@ use super::load::{self, Acknowledged};
 
 const BACK: Duration = Duration::from_mins(1);
 
-/// Resident memory in bytes.
-fn memory(process: &Process) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    Ok(kib.ok_or_else(|| anyhow::anyhow!("no VmRSS in {status}"))? << 10)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
     const MEMORY: u64 = 512 << 20;
@@ -41,7 +33,7 @@ async fn kafka_may_be_away_while_ingest_goes_on() -> anyhow::Result<()> {
     while Instant::now() < until {
         wait::until(BACK, "ingest goes on", async || acknowledged.count() > before + 100).await?;
         before = acknowledged.count();
-        largest = memory(&process)?.max(largest);
+        largest = process.memory()?.max(largest);
     }
     kafka.restart_on_same_port().await?;
     writers.abort_all();

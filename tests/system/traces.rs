@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use cornjacket_proto::ingest::AppendRequest;
 use cornjacket_testkit::wait;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
@@ -13,12 +14,14 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use super::cornjacket::stop;
+use super::cornjacket::{Cornjacket, stop};
 use super::events::reading;
 use super::full_stack::FullStack;
+use super::gateway::{authorized, traefik};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -55,35 +58,76 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
+/// What leads to a state, beside what is in front of us.
+const WAY: [&str; 4] = [
+    "cornjacket.ingest.v1.IngestService/Append",
+    "append to the log",
+    "send events",
+    "process sensor-events",
+];
+
+/// The caller's place in the trace.
+fn traceparent() -> String {
+    format!("00-{TRACE}-00f067aa0ba902b7-01")
+}
+
+impl Collector {
+    /// Listens: the address.
+    async fn start(&self) -> anyhow::Result<String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let service = TraceServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
+        let server = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpIncoming::from(listener));
+        tokio::spawn(server);
+        Ok(address)
+    }
+
+    async fn until_whole(&self, expected: &[&str]) -> anyhow::Result<()> {
+        let complete = async || expected.iter().all(|name| self.names().contains(*name));
+        let waited = wait::until(DEADLINE, "the trace is complete", complete).await;
+        anyhow::ensure!(waited.is_ok(), "only {:?} are in the trace", self.names());
+        Ok(())
+    }
+}
+
+fn traced(cornjacket: Cornjacket, collector: &str) -> Cornjacket {
+    let endpoint = format!("http://{collector}");
+    cornjacket.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).env("OTEL_BSP_SCHEDULE_DELAY", "100")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_leads_from_the_caller_to_the_state() -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
     let collector = Collector::default();
-    let server = tonic::transport::Server::builder()
-        .add_service(TraceServiceServer::new(collector.clone()))
-        .serve_with_incoming(TcpIncoming::from(listener));
-    let server = tokio::spawn(server);
-
-    let full_stack = FullStack::shared().await?;
-    let cornjacket = full_stack.cornjacket(&[])?;
-    let cornjacket =
-        cornjacket.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let address = collector.start().await?;
+    let cornjacket = traced(FullStack::shared().await?.cornjacket(&[])?, &address);
     let process = cornjacket.start().await?;
     let mut request = Request::new(AppendRequest { event: Some(reading("pump", "traced", 1.0)) });
-    request.metadata_mut().insert("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01").parse()?);
+    request.metadata_mut().insert("traceparent", traceparent().parse()?);
     cornjacket.ingest().await?.append(request).await?;
+    collector.until_whole(&WAY).await?;
+    stop(process).await
+}
 
-    let expected = [
-        "cornjacket.ingest.v1.IngestService/Append",
-        "append to the log",
-        "send events",
-        "process sensor-events",
-    ];
-    let complete = async || expected.iter().all(|name| collector.names().contains(*name));
-    let waited = wait::until(DEADLINE, "the trace is complete", complete).await;
-    anyhow::ensure!(waited.is_ok(), "only {:?} are in the trace", collector.names());
-    stop(process).await?;
-    server.abort();
-    Ok(())
+/// Traefik has spans of its own in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_traefik_to_the_state() -> anyhow::Result<()> {
+    let collector = Collector::default();
+    let address = collector.start().await?;
+    let cornjacket = traced(FullStack::shared().await?.cornjacket(&[])?, &address);
+    let process = cornjacket.start().await?;
+    let tracing =
+        format!("\ntracing:\n  otlp:\n    grpc:\n      endpoint: {address}\n      insecure: true\n");
+    let traefik = traefik(&cornjacket, &tracing).await?;
+    let event = r#"{"id": "1", "source": "traced", "type": "sensor.reading", "subject": "pump",
+        "sensorReading": {"measurements": [{"metric": "temperature", "value": 1}]}}"#;
+    let traceparent = traceparent();
+    let headers = [("content-type", "application/json"), ("traceparent", traceparent.as_str())];
+    let answer = authorized(traefik.web, "POST /api/v1/ingest/events", &headers, event).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.header("traceparent").contains(TRACE), "{answer:?}");
+    let whole = collector.until_whole(&[&WAY[..], &["ReverseProxy"]].concat()).await;
+    whole.with_context(|| traefik.log().unwrap_or_default())?;
+    stop(process).await
 }

@@ -32,6 +32,14 @@ impl Process {
         Self { name, child, log }
     }
 
+    /// Its resident memory in bytes.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        Ok(kib.with_context(|| format!("no VmRSS in {status}"))? << 10)
+    }
+
     /// The process id.
     #[must_use]
     pub fn id(&self) -> u32 {

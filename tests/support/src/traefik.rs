@@ -25,20 +25,26 @@ pub struct Traefik {
 
 impl Traefik {
     /// Starts `program` in front of services that are where `environment` says, and waits until it is there. Of the
-    /// static configuration only the ports and the place of the other file are changed; that one is used as it is.
-    pub async fn start(program: Program, environment: &[(&str, String)]) -> anyhow::Result<Self> {
+    /// static configuration only the ports and the place of the other file are changed, and `more` is added; the other file
+    /// is used as it is.
+    pub async fn start(program: Program, environment: &[(&str, String)], more: &str) -> anyhow::Result<Self> {
         let scratch = Scratch::new("traefik")?;
         let (web, own) = (ports::free_port()?, ports::free_port()?);
         let configuration = scratch.path().join("traefik.yml");
-        fs::write(&configuration, adapted(web, own)?)?;
+        fs::write(&configuration, adapted(web, own)? + more)?;
         let mut program = program.arg(format!("--configFile={}", configuration.display()));
         for (name, value) in environment {
             program = program.env(*name, value);
         }
         let process = program.log(scratch.path().join("log")).spawn()?;
         let mut traefik = Self { process, web, scratch };
-        let pings = async || ping(own).await.unwrap_or(false);
-        traefik.process.until_ready(DEADLINE, "Traefik answers its ping", pings).await?;
+        // It answers its ping before it has routes.
+        let ready = async || {
+            let routed =
+                get(web, "/openapi.json").await.is_ok_and(|answer| !answer.starts_with("HTTP/1.1 404"));
+            routed && get(own, "/ping").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        };
+        traefik.process.until_ready(DEADLINE, "Traefik has routes", ready).await?;
         Ok(traefik)
     }
 
@@ -66,10 +72,11 @@ fn adapted(web: u16, own: u16) -> anyhow::Result<String> {
     Ok(text)
 }
 
-async fn ping(port: u16) -> anyhow::Result<bool> {
+async fn get(port: u16, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    Ok(answer.starts_with("HTTP/1.1 200"))
+    Ok(answer)
 }
