@@ -5,6 +5,7 @@
 
 pub mod consumers;
 pub mod dead_letters;
+pub mod devices;
 mod error;
 pub mod event_log;
 pub mod milestones;
@@ -23,6 +24,7 @@ pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
+pub use devices::{Device, Devices, PasswordHash};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use milestones::Milestone;

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresEventLog, PostgresOffsets, PostgresRebuilds,
-    PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
+    PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresEventLog, PostgresOffsets,
+    PostgresRebuilds, PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteEventLog, SqliteOffsets, SqliteRebuilds, SqliteSeriesRetention,
-    SqliteSnapshots, SqliteStore,
+    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteEventLog, SqliteOffsets, SqliteRebuilds,
+    SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
 };
-use crate::{Consumers, DeadLetters, EventLog, Offsets, Rebuilds, SeriesRetention, Snapshots, StoreError};
+use crate::{
+    Consumers, DeadLetters, Devices, EventLog, Offsets, Rebuilds, SeriesRetention, Snapshots, StoreError,
+};
 
 /// Every port onto one store.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Store {
     pub offsets: Arc<dyn Offsets>,
     /// What consumers could not handle.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Devices that may connect.
+    pub devices: Arc<dyn Devices>,
     /// What consumers say of themselves.
     pub consumers: Arc<dyn Consumers>,
     /// Where questions are answered from.
@@ -87,6 +91,7 @@ impl Store {
             log: Arc::new(SqliteEventLog::open(store.clone(), clock).await?),
             offsets: Arc::new(SqliteOffsets::new(store.clone())),
             dead_letters: Arc::new(SqliteDeadLetters::new(store.clone())),
+            devices: Arc::new(SqliteDevices::new(store.clone())),
             consumers: Arc::new(SqliteConsumers::new(store.clone())),
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
@@ -102,6 +107,7 @@ impl Store {
             log: Arc::new(PostgresEventLog::open(store.clone(), clock.clone()).await?),
             offsets: Arc::new(PostgresOffsets::new(store.clone())),
             dead_letters: Arc::new(PostgresDeadLetters::new(store.clone())),
+            devices: Arc::new(PostgresDevices::new(store.clone())),
             consumers: Arc::new(PostgresConsumers::new(store.clone())),
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),

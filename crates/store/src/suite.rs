@@ -3,6 +3,7 @@
 mod consumers;
 mod copy;
 mod dead_letters;
+mod devices;
 mod event_log;
 mod fixtures;
 mod milestones;

@@ -3,6 +3,7 @@
 mod consumers;
 pub mod copy;
 mod dead_letters;
+mod devices;
 mod event_log;
 pub(crate) mod offsets;
 mod read_model;
@@ -22,6 +23,7 @@ use sqlx::{ConnectOptions, PgPool};
 
 pub use consumers::PostgresConsumers;
 pub use dead_letters::PostgresDeadLetters;
+pub use devices::PostgresDevices;
 pub use event_log::PostgresEventLog;
 pub use offsets::PostgresOffsets;
 pub use rebuild::PostgresRebuilds;

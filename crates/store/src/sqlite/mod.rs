@@ -5,6 +5,7 @@
 
 mod consumers;
 mod dead_letters;
+mod devices;
 mod event_log;
 mod offsets;
 mod read_model;
@@ -27,6 +28,7 @@ use sqlx::sqlite::{
 
 pub use consumers::SqliteConsumers;
 pub use dead_letters::SqliteDeadLetters;
+pub use devices::SqliteDevices;
 pub use event_log::SqliteEventLog;
 pub use offsets::SqliteOffsets;
 pub use rebuild::SqliteRebuilds;
