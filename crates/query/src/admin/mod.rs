@@ -1,13 +1,17 @@
 //! `cornjacket.admin.v1.AdminService`, a file for each method.
 
+mod add_device;
 mod discard_dead_letter;
+mod export_devices;
 mod get_dead_letter;
 mod list_consumers;
 mod list_dead_letters;
+mod list_devices;
 mod pause;
 mod rebuild_projection;
 mod redrive_dead_letters;
 mod replay_events;
+mod revoke_device;
 
 use std::sync::Arc;
 
@@ -15,16 +19,17 @@ use cornjacket_bus::Bus;
 use cornjacket_domain::{Caller, Clock, Event, Limits, Partitions, event};
 use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
 use cornjacket_proto::admin::{
-    DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
-    GetDeadLetterResponse, ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest,
-    ListDeadLettersResponse, PauseConsumerRequest, PauseConsumerResponse, RebuildProjectionRequest,
-    RedriveDeadLettersRequest, RedriveDeadLettersResponse, ReplayEventsRequest, ResumeConsumerRequest,
-    ResumeConsumerResponse,
+    AddDeviceRequest, AddDeviceResponse, DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse,
+    ExportDevicesRequest, ExportDevicesResponse, GetDeadLetterRequest, GetDeadLetterResponse,
+    ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest, ListDeadLettersResponse,
+    ListDevicesRequest, ListDevicesResponse, PauseConsumerRequest, PauseConsumerResponse,
+    RebuildProjectionRequest, RedriveDeadLettersRequest, RedriveDeadLettersResponse, ReplayEventsRequest,
+    ResumeConsumerRequest, ResumeConsumerResponse, RevokeDeviceRequest, RevokeDeviceResponse,
 };
 use cornjacket_proto::events as proto;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
-use cornjacket_store::{Consumers, DeadLetters, EventLog, LetterId, Rebuilds};
+use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Rebuilds};
 use tonic::{Request, Response, Status};
 
 use crate::projections::Parameters;
@@ -39,6 +44,8 @@ pub struct AdminRpc {
     pub consumers: Arc<dyn Consumers>,
     /// What consumers could not handle.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Devices that may connect.
+    pub devices: Arc<dyn Devices>,
     /// Makes projections anew.
     pub rebuilds: Arc<dyn Rebuilds>,
     /// Where events are replayed to.
@@ -243,5 +250,34 @@ impl AdminService for AdminRpc {
     ) -> Result<Response<DiscardDeadLetterResponse>, Status> {
         discard_dead_letter::discard_dead_letter(self, request).await?;
         Ok(Response::new(DiscardDeadLetterResponse {}))
+    }
+
+    async fn add_device(
+        &self,
+        request: Request<AddDeviceRequest>,
+    ) -> Result<Response<AddDeviceResponse>, Status> {
+        Ok(Response::new(add_device::add_device(self, request).await?))
+    }
+
+    async fn revoke_device(
+        &self,
+        request: Request<RevokeDeviceRequest>,
+    ) -> Result<Response<RevokeDeviceResponse>, Status> {
+        revoke_device::revoke_device(self, request).await?;
+        Ok(Response::new(RevokeDeviceResponse {}))
+    }
+
+    async fn list_devices(
+        &self,
+        request: Request<ListDevicesRequest>,
+    ) -> Result<Response<ListDevicesResponse>, Status> {
+        Ok(Response::new(list_devices::list_devices(self, request).await?))
+    }
+
+    async fn export_devices(
+        &self,
+        request: Request<ExportDevicesRequest>,
+    ) -> Result<Response<ExportDevicesResponse>, Status> {
+        Ok(Response::new(export_devices::export_devices(self, request).await?))
     }
 }
