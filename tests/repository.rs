@@ -27,7 +27,8 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that only one folder may name, so that they can be replaced there.
-const KEPT_APART: [(&str, &[&str]); 2] = [
+const KEPT_APART: [(&str, &[&str]); 3] = [
+    ("mqtt5", &["crates/ingest/src/sources/broker", "crates/ingest/src/sources/broker.rs"]),
     ("rdkafka", &["crates/bus/src/kafka"]),
     (
         "sqlx",

@@ -12,6 +12,8 @@ mod system {
 
     mod bus_tail;
     mod crash;
+    mod devices;
+    mod devices_crash;
     mod doors;
     mod durability;
     mod faults;

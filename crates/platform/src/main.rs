@@ -1,6 +1,8 @@
 //! The `cornjacket` binary: every role, and the operator's verbs.
 
 mod bench;
+#[cfg(feature = "broker")]
+mod broker;
 mod checkpoint;
 mod commands;
 mod config;
@@ -50,6 +52,8 @@ enum Command {
     Consumers(commands::consumers::Consumers),
     /// Show what could not be handled; have it tried again, or give it up.
     DeadLetters(commands::dead_letters::DeadLetters),
+    /// Keep the accounts of devices, here and for other brokers.
+    Devices(commands::devices::Devices),
     /// Show what is in the log.
     Events(commands::events::Events),
     /// Show the projections that there are.
@@ -112,6 +116,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(serve) => serve.run(&settings),
         Command::Consumers(consumers) => consumers.run(&settings),
         Command::DeadLetters(dead_letters) => dead_letters.run(&settings),
+        Command::Devices(devices) => devices.run(&settings),
         Command::Events(events) => events.run(&settings),
         Command::Projections(projections) => projections.run(&settings),
         Command::Series(series) => series.run(&settings),

@@ -17,6 +17,8 @@ use cornjacket_store::{Store, Tx};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
+#[cfg(feature = "broker")]
+use crate::broker;
 use crate::checkpoint::StoreCheckpoint;
 use crate::config::{BusUrl, Settings};
 use crate::gateway::{self, Local};
@@ -62,6 +64,9 @@ struct Process<'a> {
     readiness: Readiness,
     authenticator: Option<Authenticator>,
     layers: Layers,
+    /// What checks tokens; none where authentication is off.
+    #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only the broker inside asks it itself"))]
+    authenticator: Option<Authenticator>,
     /// For a gateway in this process.
     local: Local,
     shutdown: Shutdown,
@@ -92,6 +97,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
         readiness,
         authenticator,
         layers,
+        authenticator,
         local: Local::new(),
         shutdown: Shutdown::default(),
         stages: Stages::default(),
@@ -150,10 +156,24 @@ impl Process<'_> {
         let acceptor = Acceptor::new(commit, self.clock.clone(), limits, self.store.partitions, self.epoch)
             .with_quota(quota);
         let listener = self.listen("ingest", self.settings.ingest.listen).await?;
+        #[cfg(feature = "broker")]
+        self.start_broker(acceptor.clone()).await?;
         let server = IngestRpc::server(acceptor, REQUEST_SLACK * limits.batch_bytes);
         self.serve(listener, Service::none().and("cornjacket.ingest.v1.IngestService", server));
         let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers());
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
+        Ok(())
+    }
+
+    #[cfg(feature = "broker")]
+    async fn start_broker(&mut self, acceptor: Acceptor) -> anyhow::Result<()> {
+        let (authenticator, clock) = (self.authenticator.clone(), self.clock.clone());
+        let broker = broker::listen(self.settings, &self.store, authenticator, acceptor, clock).await?;
+        if let Some(broker) = broker {
+            self.addresses.push(("mqtt", broker.address().to_string()));
+            let stop = self.shutdown.stop.clone().cancelled_owned();
+            self.shutdown.spawn("mqtt", async move { Ok(broker.run(stop).await?) });
+        }
         Ok(())
     }
 
@@ -179,6 +199,7 @@ impl Process<'_> {
             log: self.store.log.clone(),
             consumers: self.store.consumers.clone(),
             dead_letters: self.store.dead_letters.clone(),
+            devices: self.store.devices.clone(),
             rebuilds: self.store.rebuilds.clone(),
             bus: self.bus.clone(),
             relay: self.relay(),

@@ -15,6 +15,8 @@ use crate::{identity, telemetry};
 
 /// The data folder, unless another one is named.
 pub const DATA: &str = ".cornjacket";
+/// Where devices connect.
+const MQTT: &str = "127.0.0.1:1883";
 /// The file in it that keeps the secret which tokens are signed with.
 const SECRET: &str = "secret";
 
@@ -33,6 +35,12 @@ impl Dev {
         let folder = self.data.canonicalize()?;
         if settings.store.url.is_empty() {
             settings.store.url = format!("sqlite://{}", folder.join("cornjacket.db").display());
+        }
+        if settings.mqtt.listen == "auto" {
+            MQTT.clone_into(&mut settings.mqtt.listen);
+        }
+        if settings.mqtt.sessions.is_empty() {
+            settings.mqtt.sessions = folder.join("mqtt").display().to_string();
         }
         if settings.auth.mode == AuthMode::Required && !has_keys(settings) {
             make_secret(&folder.join(SECRET))?;
@@ -80,6 +88,7 @@ fn welcome(settings: &Settings, running: &Running) -> anyhow::Result<String> {
     let at =
         |name| running.addresses.iter().find(|(role, _)| *role == name).map_or("-", |(_, address)| address);
     let (ingest, query, gateway, ops) = (at("ingest"), at("query"), at("gateway"), at("ops"));
+    let mqtt = at("mqtt");
     let store = &settings.store.url;
     let token = identity::own_token(&settings.auth, "developer")?;
     let (token, header, curl_header) = match &token {
@@ -98,6 +107,7 @@ fn welcome(settings: &Settings, running: &Running) -> anyhow::Result<String> {
   gateway  http://{gateway}/api/v1/…   HTTP/JSON; /openapi.json says what there is
   ingest   {ingest}   gRPC
   query    {query}   gRPC
+  mqtt     {mqtt}   MQTT; `cornjacket devices add` makes accounts
   ops      http://{ops}/readyz   /livez   /metrics
 {token}
 Send an event, then ask for the state of its device:

@@ -6,6 +6,7 @@ pub mod client;
 pub mod consumers;
 pub mod dead_letters;
 pub mod dev;
+pub mod devices;
 pub mod events;
 pub mod migrate;
 mod progress;

@@ -21,6 +21,7 @@ pub struct Settings {
     pub ingest: Ingest,
     pub query: Query,
     pub gateway: Gateway,
+    pub mqtt: Mqtt,
     pub auth: Auth,
     pub projections: Projections,
     pub consumers: Consumers,
@@ -99,6 +100,13 @@ pub struct Gateway {
     pub default_deadline_ms: u64,
     pub longest_deadline_ms: u64,
     pub trusted_proxies: Vec<IpAddr>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mqtt {
+    pub listen: String,
+    pub sessions: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
