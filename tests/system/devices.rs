@@ -120,8 +120,9 @@ async fn a_token_may_be_the_password() -> anyhow::Result<()> {
         })
     };
     let good = token(Scope::Ingest, Some("line-1/*"))?;
-    let publish =
-        |token: &str, topic: &str| publish(port, "mqttv5", ("any", token), topic, "x").output(DEADLINE);
+    let publish = async |token: &str, topic: &str| {
+        publish(port, "mqttv5", ("any", token), topic, "x").output(DEADLINE).await
+    };
     publish(&good, "cornjacket/v1/line-1/pump/door.opened").await?;
     assert_eq!(events(&cornjacket, "line-1/pump").await?.len(), 1);
     drop(publish(&good, "cornjacket/v1/line-2/pump/door.opened").await);
@@ -137,8 +138,20 @@ async fn a_will_is_an_event_and_a_retained_message_one_event() -> anyhow::Result
     let (cornjacket, port) = with_broker(folder.path())?;
     let process = cornjacket.start().await?;
     let password = add(&cornjacket, "pump-7").await?;
-    let program = Program::new("mosquitto_sub")
-        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-u", "pump-7", "-P", &password])
+    // Line by line: what it says is waited for.
+    let program = Program::new("stdbuf")
+        .args([
+            "-oL",
+            "mosquitto_sub",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-u",
+            "pump-7",
+            "-P",
+            &password,
+        ])
         .args(["-t", "cornjacket/v1/pump-7/+", "--will-topic", "cornjacket/v1/pump-7/system.device_offline"])
         .args(["--will-payload", r#"{"id": "will"}"#, "--will-qos", "1", "-d"])
         .log(folder.path().join("sub"));

@@ -5,6 +5,9 @@
 //! in the order of the messages, and messages of many connections share a commit. `wills` takes in what the broker itself
 //! publishes for devices that are gone. `rounds` cuts those who are revoked or whose token has ended.
 //!
+//! A message that cannot be stored because the store does not answer is not acknowledged: its connection is closed, and
+//! nothing that came after it is stored, so that the device sends all of it again, in order. A device beyond its quota waits.
+//!
 //! What is different from a broker of its own: nothing but wills is passed on to subscribers, and nothing is kept for them;
 //! user properties and content types do not come with a message (the crate's hook has neither), except with wills. QoS 2
 //! is taken, and its acknowledgement also means that the event is stored; a message that is sent again is known by its id.

@@ -97,8 +97,8 @@ impl Guests {
     pub fn gone(&self, client: &str) {
         if let Some(guest) = self.all().get_mut(client) {
             guest.connections = guest.connections.saturating_sub(1);
-            // One that was cut has ended, and whoever comes now begins with what it left.
-            guest.is_cut = false;
+            // While one is left, it may be the one that was cut. Whoever came meanwhile is cut as well, and comes again.
+            guest.is_cut &= guest.connections > 0;
             guest.changed = Instant::now();
         }
     }
@@ -169,6 +169,9 @@ mod tests {
         guests.come("client");
         guests.cut("client");
         assert!(guests.login("client").is_none());
+        guests.come("client");
+        guests.gone("client");
+        assert!(guests.login("client").is_none(), "which of the two has ended is not known");
         guests.gone("client");
         assert!(guests.login("client").is_some(), "the next connection is another one");
     }

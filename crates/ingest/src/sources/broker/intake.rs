@@ -34,6 +34,8 @@ impl Intake {
     async fn publish(&self, publish: ClientPublishEvent) -> PublishAction {
         let client = publish.client_id.as_ref();
         let Some(login) = self.0.guests.login(client) else {
+            // Unanswered and not cut, it would wait for ever, and what comes after it would overtake it.
+            self.0.cut(client).await;
             return unanswered();
         };
         // A copy that the broker kept for later is never made; to us, what was to be kept is as new as anything.
