@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cornjacket_domain::StoredEvent;
+use cornjacket_testkit::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -21,8 +22,15 @@ const WINDOW: usize = 8;
 /// How long a device waits for an answer before it connects anew.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long it takes until all devices are logged in, on a machine that is busy.
+const LOGINS: Duration = Duration::from_mins(1);
+
 /// How many messages of each device are acknowledged: they are numbered from 0, and acknowledged in order.
 type Acknowledged = Arc<Mutex<BTreeMap<String, usize>>>;
+
+fn counts(acknowledged: &Acknowledged) -> BTreeMap<String, usize> {
+    acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// The least of MQTT 3.1.1 that a device needs. Written out here, since the order of acknowledgements is the point.
 struct Connection(TcpStream);
@@ -138,14 +146,25 @@ async fn what_a_device_was_told_has_arrived_is_stored_once_and_in_order() -> any
     let (acknowledged, mut random) = (Acknowledged::default(), Random::seeded());
     let mut process = cornjacket.start().await?;
     let accounts = accounts(&cornjacket, devices).await?;
-    for _ in 0..kills {
+    for round in 0..kills {
+        let before = counts(&acknowledged);
         let mut load = JoinSet::new();
         for (name, password) in accounts.clone() {
             let acknowledged = acknowledged.clone();
             load.spawn(async move { send(port, &name, &password, &acknowledged).await });
         }
+        // Logging in takes a processor its time. Every other time all are at it; otherwise some still come.
+        if round % 2 == 0 {
+            let has_more =
+                |(name, _): &(String, String), now: &BTreeMap<_, _>| now.get(name) > before.get(name);
+            let all = async || {
+                let now = counts(&acknowledged);
+                accounts.iter().all(|account| has_more(account, &now))
+            };
+            wait::until(LOGINS, "every device has sent something", all).await?;
+        }
         // The instant is the point here, not that anything has happened by then.
-        tokio::time::sleep(Duration::from_millis(random.within(500..2_500))).await;
+        tokio::time::sleep(Duration::from_millis(random.within(20..1_500))).await;
         process.kill9().await?;
         // Every one ends with its connection; one that panics has found a defect.
         while let Some(ended) = load.join_next().await {
@@ -154,7 +173,7 @@ async fn what_a_device_was_told_has_arrived_is_stored_once_and_in_order() -> any
         process = cornjacket.start().await?;
     }
     stop(process).await?;
-    let acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let acknowledged = counts(&acknowledged);
     let count: usize = acknowledged.values().sum();
     println!("{count} messages of {} devices were acknowledged", acknowledged.len());
     ensure!(acknowledged.len() == devices && count > 10 * devices, "too little load to show anything");

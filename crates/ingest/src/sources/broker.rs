@@ -122,7 +122,7 @@ impl Shared {
 
 /// A broker that listens.
 pub struct Broker {
-    broker: MqttBroker,
+    server: MqttBroker,
     shared: Arc<Shared>,
     address: SocketAddr,
 }
@@ -144,7 +144,7 @@ impl Broker {
         // Nobody else sets it.
         drop(shared.router.0.set(Arc::downgrade(&broker.router())));
         let address = broker.local_addr().unwrap_or(listen);
-        Ok(Self { broker, shared, address })
+        Ok(Self { server: broker, shared, address })
     }
 
     /// Where it listens.
@@ -154,10 +154,10 @@ impl Broker {
 
     /// Lets devices in until `stop`, and then lets messages finish that are under way.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), BrokerError> {
-        let handle = self.broker.shutdown_handle();
-        let wills = wills::follow(self.shared.clone(), self.broker.router());
+        let handle = self.server.shutdown_handle();
+        let wills = wills::follow(self.shared.clone(), self.server.router());
         let rounds = rounds::make(self.shared.clone());
-        let serve = self.broker.run();
+        let serve = self.server.run();
         tokio::pin!(serve);
         tokio::select! {
             served = &mut serve => Ok(served?),

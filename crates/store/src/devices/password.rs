@@ -31,6 +31,11 @@ impl PasswordHash {
         Self::derive(password, salt, ITERATIONS)
     }
 
+    /// A hash that no password has, and that takes as long to be compared as any.
+    pub fn of_nobody() -> Self {
+        Self { salt: "nobody".to_owned(), iterations: ITERATIONS, hash: vec![0; HASH_BYTES] }
+    }
+
     fn derive(password: &[u8], salt: String, iterations: u32) -> Self {
         let mut hash = vec![0; HASH_BYTES];
         let rounds = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
@@ -87,6 +92,7 @@ mod tests {
         let shorter = PasswordHash { hash: hash.hash[..8].to_vec(), ..hash.clone() };
         assert!(!shorter.fits(b"correct horse"), "a part of a hash is none");
         assert!(!PasswordHash { iterations: 0, ..hash }.fits(b"correct horse"));
+        assert!(!PasswordHash::of_nobody().fits(b""));
     }
 
     #[test]

@@ -105,13 +105,8 @@ impl Door {
             return true;
         }
         let password = password.to_vec();
-        let check = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => hash.fits(&password),
-            None => {
-                PasswordHash::new(&password, "nobody".to_owned());
-                false
-            }
-        });
+        let check =
+            tokio::task::spawn_blocking(move || hash.unwrap_or_else(PasswordHash::of_nobody).fits(&password));
         let is_good = check.await.unwrap_or(false);
         if let Some(key) = key.filter(|_| is_good) {
             self.good.insert(key, ());

@@ -64,7 +64,7 @@ impl Intake {
 pub async fn take(shared: &Shared, caller: &Caller, message: Message) -> Result<(), NotTaken> {
     let options = &shared.options;
     let place = options.topics.place(&message.topic);
-    if !place.is_some_and(|(subject, _)| caller.authorize_subject(subject).is_ok()) {
+    if place.is_none_or(|(subject, _)| caller.authorize_subject(subject).is_err()) {
         return Err(NotTaken::Denied);
     }
     let event = match event_of(&message, &options.topics) {
@@ -113,16 +113,16 @@ fn unanswered() -> PublishAction {
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl BrokerEventHandler for Intake {
-    fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Answer<'a, ()> {
+    fn on_client_connect(&self, event: ClientConnectEvent) -> Answer<'_, ()> {
         self.0.guests.come(&event.client_id);
         Box::pin(std::future::ready(()))
     }
 
-    fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Answer<'a, PublishAction> {
+    fn on_client_publish(&self, event: ClientPublishEvent) -> Answer<'_, PublishAction> {
         Box::pin(self.publish(event))
     }
 
-    fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Answer<'a, ()> {
+    fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Answer<'_, ()> {
         self.0.guests.gone(&event.client_id);
         Box::pin(std::future::ready(()))
     }
