@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cornjacket_domain::StoredEvent;
+use cornjacket_proto::admin::ListDevicesRequest;
 use cornjacket_testkit::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -91,13 +92,30 @@ fn packet_id(number: usize) -> u16 {
     u16::try_from(number % 60_000).unwrap_or_default() + 1
 }
 
+/// Tries until nobody listens any more. The broker gives each connection ten seconds for its login, which is not enough when
+/// very many come at once to a machine that is busy.
+async fn log_in(port: u16, name: &str, password: &str) -> anyhow::Result<Connection> {
+    loop {
+        match Connection::open(port, name, password).await {
+            Err(error) if is_refused(&error) => return Err(error),
+            Err(_) => {}
+            connected => return connected,
+        }
+    }
+}
+
+fn is_refused(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
 /// Sends numbered messages, and after a loss again from the first that was not acknowledged. Ends with the connection.
 async fn send(port: u16, name: &str, password: &str, acknowledged: &Acknowledged) -> anyhow::Result<()> {
     let topic = format!("cornjacket/v1/{name}/door.opened");
     let lock = || acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = lock().get(name).copied().unwrap_or_default();
     let mut sent = done;
-    let mut connection = Connection::open(port, name, password).await?;
+    let mut connection = log_in(port, name, password).await?;
     loop {
         while sent < done + WINDOW {
             connection.publish(&topic, sent, &format!(r#"{{"id": "{sent}"}}"#)).await?;
@@ -172,6 +190,9 @@ async fn what_a_device_was_told_has_arrived_is_stored_once_and_in_order() -> any
         }
         process = cornjacket.start().await?;
     }
+    let request = ListDevicesRequest { page_size: 1_000, ..ListDevicesRequest::default() };
+    let kept = cornjacket.admin().await?.list_devices(request).await?.into_inner().devices;
+    ensure!(kept.len() == devices, "{} accounts are left", kept.len());
     stop(process).await?;
     let acknowledged = counts(&acknowledged);
     let count: usize = acknowledged.values().sum();
