@@ -27,9 +27,10 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that only one folder may name, so that they can be replaced there.
-const KEPT_APART: [(&str, &[&str]); 3] = [
+const KEPT_APART: [(&str, &[&str]); 4] = [
     ("mqtt5", &["crates/ingest/src/sources/broker", "crates/ingest/src/sources/broker.rs"]),
     ("rdkafka", &["crates/bus/src/kafka"]),
+    ("rumqttc", &["crates/ingest/src/sources/mqtt"]),
     (
         "sqlx",
         &[

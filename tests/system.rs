@@ -22,6 +22,8 @@ mod system {
     mod formats;
     mod hostile;
     mod identity;
+    mod mqtt;
+    mod mqtt_crash;
     mod outages;
     mod own_writes;
     mod poison;

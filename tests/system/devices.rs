@@ -156,9 +156,9 @@ async fn a_will_is_an_event_and_a_retained_message_one_event() -> anyhow::Result
         .args(["--will-payload", r#"{"id": "will"}"#, "--will-qos", "1", "-d"])
         .log(folder.path().join("sub"));
     let mut subscriber = program.spawn()?;
-    let subscribed =
+    let answered =
         async || std::fs::read_to_string(folder.path().join("sub")).is_ok_and(|log| log.contains("SUBACK"));
-    subscriber.until_ready(DEADLINE, "it is subscribed", subscribed).await?;
+    subscriber.until_ready(DEADLINE, "it is subscribed", answered).await?;
     let device = ("pump-7", &*password);
     let retained = publish(port, "mqttv5", device, "cornjacket/v1/pump-7/door.opened", r#"{"id": "1"}"#);
     retained.arg("-r").output(DEADLINE).await?;

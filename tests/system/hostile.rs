@@ -64,10 +64,14 @@ async fn slow_head(port: u16) -> anyhow::Result<()> {
 /// A body without an end.
 async fn endless_body(port: u16) -> anyhow::Result<String> {
     let mut stream = head(port, "Transfer-Encoding: chunked\r\n").await?;
-    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x1_0000], b"\r\n"].concat();
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
     // It is cut off in the middle, or not read any further.
     for _ in 0..1_000 {
-        if timeout(DEADLINE, stream.write_all(&chunk)).await.context("it takes or ends it")?.is_err() {
+        if timeout(DEADLINE, stream.write_all(chunk.as_bytes()))
+            .await
+            .context("it takes or ends it")?
+            .is_err()
+        {
             break;
         }
     }

@@ -222,6 +222,10 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("AdminService.RedriveDeadLetters", json!({"all": true}), Refused, Refused),
         ("AdminService.RedriveDeadLetters", json!({"key": "dGhlaXJz"}), Refused, Refused),
         ("AdminService.DiscardDeadLetter", discard, Refused, Refused),
+        ("AdminService.AddDevice", json!({"name": "theirs"}), Refused, Refused),
+        ("AdminService.RevokeDevice", json!({"name": "theirs"}), Refused, Refused),
+        ("AdminService.ListDevices", json!({}), Without, Without),
+        ("AdminService.ExportDevices", json!({}), Refused, Refused),
     ]
 }
 

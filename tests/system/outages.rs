@@ -5,7 +5,7 @@ use std::time::Duration;
 use cornjacket_proto::admin::ListDeadLettersRequest;
 use cornjacket_proto::google::rpc;
 use cornjacket_proto::ingest::AppendRequest;
-use cornjacket_testkit::{Kafka, Postgres, Process, fresh_database, shared_kafka, wait};
+use cornjacket_testkit::{Kafka, Postgres, fresh_database, shared_kafka, wait};
 use prost::Message;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};

@@ -50,6 +50,7 @@ mod structured;
 pub use binary::{Binary, from_binary, to_binary};
 pub use error::Unreadable;
 pub use media::{BATCH, Mode, STRUCTURED};
+pub use messages::from_json;
 pub use names::{ATTRIBUTES, CLOCK_AHEAD, INGEST_TIME, PAYLOAD, POSITION};
 pub use structured::{from_batch, from_structured, to_batch, to_structured};
 

@@ -1,5 +1,7 @@
 //! From an event as it was sent to a receipt or a reason.
 
+mod in_order;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ const RETRY_WHEN_FULL: Duration = Duration::from_millis(100);
 /// After this long, a database that restarts is most likely back.
 const RETRY_AFTER_OUTAGE: Duration = Duration::from_secs(1);
 /// Events of a batch that are checked before others get a turn: some 0.5 ms.
-const WITHOUT_PAUSE: usize = 128;
+pub(crate) const WITHOUT_PAUSE: usize = 128;
 
 /// Checks events and hands the good ones on to be stored.
 #[derive(Clone, Debug)]

@@ -2,3 +2,4 @@
 
 #[cfg(feature = "broker")]
 pub mod broker;
+pub mod mqtt;

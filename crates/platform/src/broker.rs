@@ -1,6 +1,6 @@
-//! The MQTT broker inside, as the settings say: who tells it whom a token stands for, and where refused messages go.
+//! The MQTT broker inside, as the settings say: who tells it whom a token stands for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,44 +9,45 @@ use async_trait::async_trait;
 use cornjacket_auth::Authenticator;
 use cornjacket_domain::{Caller, Clock};
 use cornjacket_ingest::Acceptor;
-use cornjacket_ingest::sources::broker::message::{Message, Topics};
-use cornjacket_ingest::sources::broker::{Broker, Options, Refusals, Tokens};
+use cornjacket_ingest::sources::broker::{Broker, Options, Tokens};
+use cornjacket_ingest::sources::mqtt::Letterbox;
 use cornjacket_proto::status::Failure;
-use cornjacket_store::{Store, StoreError};
+use cornjacket_store::Store;
 
 use crate::config::Settings;
+
+/// What is behind a broker.
+pub struct Inside {
+    /// Takes events in.
+    pub acceptor: Acceptor,
+    /// Keeps what is no event.
+    pub letterbox: Arc<Letterbox>,
+    /// Tells when tokens end.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// A broker that listens; none when the settings want none.
 pub async fn listen(
     settings: &Settings,
     store: &Store,
     authenticator: Option<Authenticator>,
-    acceptor: Acceptor,
-    clock: Arc<dyn Clock>,
+    Inside { acceptor, letterbox, clock }: Inside,
 ) -> anyhow::Result<Option<Broker>> {
-    let Some(listen) = address(&settings.mqtt.listen)? else { return Ok(None) };
+    let Some(listen) = settings.mqtt_listen()? else { return Ok(None) };
     let tokens = authenticator.map(|authenticator| Arc::new(TokensOf(authenticator)) as Arc<dyn Tokens>);
     let options = Options {
         listen,
         sessions: Some(PathBuf::from(&settings.mqtt.sessions))
             .filter(|folder| !folder.as_os_str().is_empty()),
         event_bytes: settings.limits().event_bytes,
-        topics: Topics::default(),
+        topics: settings.mqtt_topics()?,
         devices: store.devices.clone(),
         tokens,
         acceptor,
-        refusals: Arc::new(Logged),
+        refusals: letterbox,
         clock,
     };
     Broker::listen(options).await.map(Some).with_context(|| format!("mqtt.listen: {listen}"))
-}
-
-/// `auto` is for `cornjacket dev`, which puts an address in its place.
-fn address(listen: &str) -> anyhow::Result<Option<SocketAddr>> {
-    match listen {
-        "" | "auto" => Ok(None),
-        address => address.parse().map(Some).with_context(|| format!("mqtt.listen: {address:?}")),
-    }
 }
 
 #[derive(Debug)]
@@ -56,17 +57,5 @@ struct TokensOf(Authenticator);
 impl Tokens for TokensOf {
     async fn caller(&self, token: &str, address: IpAddr) -> Result<Caller, Failure> {
         self.0.authenticate_token(token, Some(address)).await
-    }
-}
-
-/// A stand-in for the store's dead letters.
-#[derive(Debug)]
-struct Logged;
-
-#[async_trait]
-impl Refusals for Logged {
-    async fn refuse(&self, message: &Message, why: &str) -> Result<(), StoreError> {
-        tracing::warn!(topic = message.topic, bytes = message.payload.len(), why, "a message was refused");
-        Ok(())
     }
 }

@@ -9,6 +9,8 @@ use clap::ValueEnum;
 pub enum Role {
     /// Takes events in.
     Ingest,
+    /// Takes in what devices publish at an MQTT broker; without a broker there is nothing to do.
+    Mqtt,
     /// Publishes the log on Kafka; with the embedded bus there is nothing to do.
     Relay,
     /// Makes state of events.
@@ -23,14 +25,15 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::Ingest, Self::Relay, Self::Projector, Self::Inference, Self::Query, Self::Gateway];
+    pub const ALL: [Self; 7] =
+        [Self::Ingest, Self::Mqtt, Self::Relay, Self::Projector, Self::Inference, Self::Query, Self::Gateway];
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Ingest => "ingest",
+            Self::Mqtt => "mqtt",
             Self::Relay => "relay",
             Self::Projector => "projector",
             Self::Inference => "inference",

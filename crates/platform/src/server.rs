@@ -10,6 +10,7 @@ use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_gateway::Guard;
 use cornjacket_inference::{Processor, processor};
 use cornjacket_ingest::relay::{self, Relay};
+use cornjacket_ingest::sources::mqtt::{self, Letterbox, Mqtt};
 use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc, Quota};
 use cornjacket_query::{AdminRpc, Projector, QueryRpc, projections};
 use cornjacket_store::postgres::RelayCheckpoint;
@@ -62,15 +63,15 @@ struct Process<'a> {
     bus: Arc<dyn Bus>,
     epoch: u32,
     readiness: Readiness,
-    authenticator: Option<Authenticator>,
     layers: Layers,
     /// What checks tokens; none where authentication is off.
-    #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only the broker inside asks it itself"))]
     authenticator: Option<Authenticator>,
     /// For a gateway in this process.
     local: Local,
     shutdown: Shutdown,
     stages: Stages,
+    /// One for all doors of this process, so that they share commits and quotas.
+    acceptor: Option<Acceptor>,
     addresses: Vec<(&'static str, String)>,
 }
 
@@ -95,17 +96,18 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
         bus,
         epoch,
         readiness,
-        authenticator,
         layers,
         authenticator,
         local: Local::new(),
         shutdown: Shutdown::default(),
         stages: Stages::default(),
+        acceptor: None,
         addresses: Vec::new(),
     };
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
         match role {
             Role::Ingest => process.start_ingest().await?,
+            Role::Mqtt => process.start_mqtt()?,
             Role::Relay => process.start_relay(),
             Role::Projector => process.start_projectors().await?,
             Role::Inference => process.start_inference(),
@@ -148,17 +150,25 @@ impl Process<'_> {
         Ok(())
     }
 
-    async fn start_ingest(&mut self) -> anyhow::Result<()> {
+    fn acceptor(&mut self) -> Acceptor {
+        if let Some(acceptor) = &self.acceptor {
+            return acceptor.clone();
+        }
         let (commit, task) = GroupCommit::spawn(self.store.log.clone(), self.settings.group_commit());
         self.shutdown.spawn("group commit", async { Ok(task.await?) });
         let limits = self.settings.limits();
         let quota = Quota::new(self.settings.ingest.events_per_second, limits.batch_events);
         let acceptor = Acceptor::new(commit, self.clock.clone(), limits, self.store.partitions, self.epoch)
             .with_quota(quota);
+        self.acceptor.insert(acceptor).clone()
+    }
+
+    async fn start_ingest(&mut self) -> anyhow::Result<()> {
+        let acceptor = self.acceptor();
         let listener = self.listen("ingest", self.settings.ingest.listen).await?;
         #[cfg(feature = "broker")]
         self.start_broker(acceptor.clone()).await?;
-        let server = IngestRpc::server(acceptor, REQUEST_SLACK * limits.batch_bytes);
+        let server = IngestRpc::server(acceptor, REQUEST_SLACK * self.settings.ingest.batch_bytes);
         self.serve(listener, Service::none().and("cornjacket.ingest.v1.IngestService", server));
         let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers());
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
@@ -167,14 +177,31 @@ impl Process<'_> {
 
     #[cfg(feature = "broker")]
     async fn start_broker(&mut self, acceptor: Acceptor) -> anyhow::Result<()> {
-        let (authenticator, clock) = (self.authenticator.clone(), self.clock.clone());
-        let broker = broker::listen(self.settings, &self.store, authenticator, acceptor, clock).await?;
-        if let Some(broker) = broker {
-            self.addresses.push(("mqtt", broker.address().to_string()));
-            let stop = self.shutdown.stop.clone().cancelled_owned();
-            self.shutdown.spawn("mqtt", async move { Ok(broker.run(stop).await?) });
-        }
+        let (topics, limits) = (self.settings.mqtt_topics()?, self.settings.consumers.park_limits());
+        let letterbox = Arc::new(Letterbox::new(acceptor.clone(), self.mqtt_ports(), topics, limits));
+        let (settings, store, clock) = (self.settings, &self.store, self.clock.clone());
+        let inside = broker::Inside { acceptor, letterbox: letterbox.clone(), clock };
+        let broker = broker::listen(settings, store, self.authenticator.clone(), inside).await?;
+        let Some(broker) = broker else { return Ok(()) };
+        self.addresses.push(("mqtt", broker.address().to_string()));
+        let stop = self.shutdown.stop.clone();
+        self.shutdown.spawn("mqtt", async move { Ok(broker.run(stop.cancelled_owned()).await?) });
+        let stop = self.shutdown.stop.clone().cancelled_owned();
+        self.shutdown.spawn("letters of mqtt", async move {
+            letterbox.attend(stop).await;
+            Ok(())
+        });
         Ok(())
+    }
+
+    fn mqtt_ports(&self) -> mqtt::Ports {
+        mqtt::Ports {
+            leases: self.store.leases.clone(),
+            dead_letters: self.store.dead_letters.clone(),
+            offsets: self.store.offsets.clone(),
+            consumers: self.store.consumers.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     async fn start_query(&mut self) -> anyhow::Result<()> {
@@ -209,6 +236,16 @@ impl Process<'_> {
         };
         let service = Service::none().and("cornjacket.query.v1.QueryService", rpc.server());
         self.serve(listener, service.and("cornjacket.admin.v1.AdminService", admin.server()));
+        Ok(())
+    }
+
+    fn start_mqtt(&mut self) -> anyhow::Result<()> {
+        let Some(options) = self.settings.mqtt()? else { return Ok(()) };
+        let ports = self.mqtt_ports();
+        let (acceptor, stop) = (self.acceptor(), self.shutdown.stop.clone());
+        self.stages.start(&self.shutdown, mqtt::NAME, Input::Outside, move |state| {
+            Mqtt::new(acceptor.clone(), ports.clone(), options.clone(), state).run(stop.clone())
+        });
         Ok(())
     }
 

@@ -18,6 +18,8 @@ pub enum Input {
     Log,
     /// These topics.
     Topics(Vec<Topic>),
+    /// Something that is not ours: how far it should be, nobody knows.
+    Outside,
 }
 
 /// A part of the process that should always get on.

@@ -175,8 +175,10 @@ impl Watchdog {
 
 /// Where a stage is, and what it should come to.
 fn expectations(stage: &Stage, seen: &Seen) -> Vec<(Place, u64, u64)> {
-    let Input::Topics(topics) = &stage.input else {
-        return vec![((stage.name, None), seen.published, seen.head)];
+    let topics = match &stage.input {
+        Input::Log => return vec![((stage.name, None), seen.published, seen.head)],
+        Input::Outside => return Vec::new(),
+        Input::Topics(topics) => topics,
     };
     let wanted = seen.newest.iter().filter(|((topic, _), _)| topics.contains(topic));
     let expected = wanted.filter_map(|(place, newest)| {

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod devices;
 mod error;
 pub mod event_log;
+pub mod leases;
 pub mod milestones;
 mod numbering;
 pub mod offsets;
@@ -27,8 +28,9 @@ pub use dead_letters::{
 pub use devices::{Device, Devices, PasswordHash};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
+pub use leases::Leases;
 pub use milestones::Milestone;
-pub use offsets::{ConsumerPartition, Offsets, Progress, Tx};
+pub use offsets::{ConsumerPartition, MQTT, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
 pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 pub use rebuild::{Built, LivePartition, RebuildTx, Rebuilds};

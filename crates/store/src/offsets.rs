@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use cornjacket_domain::Topic;
 
 use crate::StoreError;
 use crate::dead_letters::DeadLettersTx;
@@ -14,10 +15,18 @@ use crate::series::SeriesTx;
 pub struct ConsumerPartition {
     /// The consumer's name.
     pub consumer: String,
-    /// The topic's name.
+    /// The topic's name, or [`MQTT`].
     pub topic: &'static str,
     /// The partition, from 0.
     pub partition: u16,
+}
+
+/// Stands in a topic's place for messages of MQTT that became no event and were never on the bus.
+pub const MQTT: &str = "mqtt";
+
+/// What a topic is called, or stands in its place, as it was kept.
+pub(crate) fn topic_name(kept: &str) -> Option<&'static str> {
+    if kept == MQTT { Some(MQTT) } else { Topic::from_name(kept).map(Topic::name) }
 }
 
 /// How far a consumer has come in a partition. The default is the beginning.

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresEventLog, PostgresOffsets,
-    PostgresRebuilds, PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
+    PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresEventLog, PostgresLeases,
+    PostgresOffsets, PostgresRebuilds, PostgresSeriesRetention, PostgresSnapshots, PostgresStore,
+    RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteEventLog, SqliteOffsets, SqliteRebuilds,
-    SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
+    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteEventLog, SqliteLeases, SqliteOffsets,
+    SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
 };
 use crate::{
-    Consumers, DeadLetters, Devices, EventLog, Offsets, Rebuilds, SeriesRetention, Snapshots, StoreError,
+    Consumers, DeadLetters, Devices, EventLog, Leases, Offsets, Rebuilds, SeriesRetention, Snapshots,
+    StoreError,
 };
 
 /// Every port onto one store.
@@ -36,6 +38,8 @@ pub struct Store {
     pub rebuilds: Arc<dyn Rebuilds>,
     /// Lets go of old samples.
     pub series_retention: Arc<dyn SeriesRetention>,
+    /// Who alone does what.
+    pub leases: Arc<dyn Leases>,
     /// What the relay remembers, where there can be one.
     pub relay: Option<RelayCheckpoint>,
     /// The number of partitions of every topic.
@@ -96,6 +100,7 @@ impl Store {
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
             series_retention: Arc::new(SqliteSeriesRetention::new(store)),
+            leases: Arc::new(SqliteLeases::default()),
             relay: None,
         })
     }
@@ -112,6 +117,7 @@ impl Store {
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
+            leases: Arc::new(PostgresLeases::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store, clock)),
         })
     }

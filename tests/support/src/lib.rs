@@ -3,8 +3,8 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`shared`] | the PostgreSQL and the Kafka that all tests share, and a fresh database on it |
-//! | [`postgres`], [`kafka`] | a server of a test's own, to kill, pause and restart |
 //! | [`traefik`] | a Traefik of a test's own, with the configuration that the project ships |
+//! | [`postgres`], [`kafka`], [`mosquitto`] | a server of a test's own, to kill, pause and restart |
 //! | [`program`], [`process`] | any other child process: the `cornjacket` binary, say |
 //! | [`scratch`] | a temporary folder that goes even when the test process is killed |
 //! | [`ports`] | loopback ports that nobody else gets |
@@ -14,6 +14,7 @@
 //! Linux only: it reads /proc and needs util-linux' setpriv. `tests/setup` installs the servers.
 
 pub mod kafka;
+pub mod mosquitto;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -27,6 +28,7 @@ mod tree;
 pub mod wait;
 
 pub use kafka::Kafka;
+pub use mosquitto::Mosquitto;
 pub use postgres::Postgres;
 pub use process::Process;
 pub use program::Program;

@@ -16,7 +16,6 @@ mod door;
 mod failures;
 mod guests;
 mod intake;
-pub mod message;
 mod rounds;
 mod wills;
 
@@ -29,7 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cornjacket_domain::{Caller, Clock};
 use cornjacket_proto::status::Failure;
-use cornjacket_store::{Devices, StoreError};
+use cornjacket_store::Devices;
 use mqtt5::broker::config::{StorageBackend, StorageConfig};
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::{BrokerConfig, MqttBroker};
@@ -37,7 +36,7 @@ use mqtt5::broker::{BrokerConfig, MqttBroker};
 use self::door::Door;
 use self::guests::Guests;
 use self::intake::Intake;
-use self::message::{Message, Topics};
+use super::mqtt::{Letterbox, Message, NotKept, Topics};
 use crate::Acceptor;
 
 /// Connections at the most; more are told to come back.
@@ -60,7 +59,14 @@ pub trait Tokens: Debug + Send + Sync {
 #[async_trait]
 pub trait Refusals: Debug + Send + Sync {
     /// Keeps the message. When it returns, the device is told that its message has arrived.
-    async fn refuse(&self, message: &Message, why: &str) -> Result<(), StoreError>;
+    async fn refuse(&self, message: &Message, why: &str) -> Result<(), NotKept>;
+}
+
+#[async_trait]
+impl Refusals for Letterbox {
+    async fn refuse(&self, message: &Message, why: &str) -> Result<(), NotKept> {
+        self.keep(message, why).await
+    }
 }
 
 /// What the broker works on.

@@ -15,8 +15,6 @@ use crate::{identity, telemetry};
 
 /// The data folder, unless another one is named.
 pub const DATA: &str = ".cornjacket";
-/// Where devices connect.
-const MQTT: &str = "127.0.0.1:1883";
 /// The file in it that keeps the secret which tokens are signed with.
 const SECRET: &str = "secret";
 
@@ -36,8 +34,8 @@ impl Dev {
         if settings.store.url.is_empty() {
             settings.store.url = format!("sqlite://{}", folder.join("cornjacket.db").display());
         }
-        if settings.mqtt.listen == "auto" {
-            MQTT.clone_into(&mut settings.mqtt.listen);
+        if settings.mqtt.url.is_empty() {
+            "embedded:".clone_into(&mut settings.mqtt.url);
         }
         if settings.mqtt.sessions.is_empty() {
             settings.mqtt.sessions = folder.join("mqtt").display().to_string();

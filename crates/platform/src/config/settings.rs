@@ -3,13 +3,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::Context;
 use cornjacket_bus::consumer::ParkLimits;
 use cornjacket_domain::{Limits, Partitions};
+use cornjacket_ingest::sources::mqtt;
 use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
+
+/// Names what is in this process.
+const EMBEDDED: &str = "embedded:";
+/// Where MQTT usually is.
+const MQTT_LISTEN: &str = "127.0.0.1:1883";
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -19,9 +26,9 @@ pub struct Settings {
     pub bus: Bus,
     pub relay: Relay,
     pub ingest: Ingest,
+    pub mqtt: Mqtt,
     pub query: Query,
     pub gateway: Gateway,
-    pub mqtt: Mqtt,
     pub auth: Auth,
     pub projections: Projections,
     pub consumers: Consumers,
@@ -82,6 +89,19 @@ pub struct Ingest {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct Mqtt {
+    pub url: String,
+    pub listen: String,
+    pub sessions: String,
+    pub client_id: String,
+    pub topics: Vec<String>,
+    pub shared_group: String,
+    pub receive_maximum: u16,
+    pub lease_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Query {
     pub listen: SocketAddr,
     pub default_deadline_ms: u64,
@@ -100,13 +120,6 @@ pub struct Gateway {
     pub default_deadline_ms: u64,
     pub longest_deadline_ms: u64,
     pub trusted_proxies: Vec<IpAddr>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mqtt {
-    pub listen: String,
-    pub sessions: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -237,6 +250,8 @@ impl Settings {
             read_url.is_empty() || (url.starts_with("postgres") && read_url.starts_with("postgres")),
             "store.read_url: must be postgres://… beside a store.url that is"
         );
+        self.mqtt()?;
+        self.mqtt_listen()?;
         anyhow::ensure!(self.watchdog.stuck_after_ms >= 100, "watchdog.stuck_after_ms: must be 100 or more");
         Ok(())
     }
@@ -271,6 +286,46 @@ impl Settings {
         }
     }
 
+    /// How to connect to an MQTT broker; nothing without one.
+    pub fn mqtt(&self) -> anyhow::Result<Option<mqtt::Options>> {
+        let Mqtt { url, client_id, shared_group, receive_maximum, lease_ms, .. } = &self.mqtt;
+        let topics = self.mqtt_topics()?;
+        anyhow::ensure!(*receive_maximum > 0, "mqtt.receive_maximum: must be above zero");
+        anyhow::ensure!(*lease_ms > 0, "mqtt.lease_ms: must be above zero");
+        anyhow::ensure!(!shared_group.contains(['/', '+', '#']), "mqtt.shared_group: must have no /, + or #");
+        // Brokers give names to clients without one, and sessions would be nobody's.
+        anyhow::ensure!(!client_id.is_empty(), "mqtt.client_id: must not be empty");
+        if url.is_empty() || url == EMBEDDED {
+            return Ok(None);
+        }
+        let address = mqtt::Address::parse(url).map_err(|problem| anyhow::anyhow!("mqtt.url: {problem}"))?;
+        Ok(Some(mqtt::Options {
+            address,
+            client_id: client_id.clone(),
+            topics,
+            shared_group: Some(shared_group.clone()).filter(|group| !group.is_empty()),
+            receive_maximum: *receive_maximum,
+            lease: Duration::from_millis(*lease_ms),
+            park_limits: self.consumers.park_limits(),
+        }))
+    }
+
+    /// What topics of MQTT mean.
+    pub fn mqtt_topics(&self) -> anyhow::Result<mqtt::Topics> {
+        mqtt::Topics::new(&self.mqtt.topics).context("mqtt.topics")
+    }
+
+    /// Where the broker inside listens; nothing when there is none.
+    pub fn mqtt_listen(&self) -> anyhow::Result<Option<SocketAddr>> {
+        let listen = match (self.mqtt.url.as_str(), self.mqtt.listen.as_str()) {
+            (_, "") if self.mqtt.url != EMBEDDED => return Ok(None),
+            (EMBEDDED, "") => MQTT_LISTEN,
+            (EMBEDDED | "", listen) => listen,
+            _ => anyhow::bail!("mqtt.listen: is for the broker inside, and mqtt.url names another one"),
+        };
+        listen.parse().map(Some).with_context(|| format!("mqtt.listen: {listen:?}"))
+    }
+
     /// The limits on what is taken in.
     pub const fn limits(&self) -> Limits {
         Limits {
@@ -297,6 +352,7 @@ impl Settings {
         masked.store.url = mask_password(&self.store.url);
         masked.store.read_url = mask_password(&self.store.read_url);
         masked.bus.url = mask_password(&self.bus.url);
+        masked.mqtt.url = mask_password(&self.mqtt.url);
         Ok(toml::to_string(&masked)?)
     }
 }

@@ -123,6 +123,6 @@ impl RelayCheckpoint {
     }
 }
 
-fn interval(duration: Duration) -> PgInterval {
+pub(super) fn interval(duration: Duration) -> PgInterval {
     PgInterval::try_from(duration).expect("a lease in whole microseconds")
 }

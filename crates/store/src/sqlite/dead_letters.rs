@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cornjacket_domain::{Timestamp, Topic};
+use cornjacket_domain::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -14,7 +14,7 @@ use crate::StoreError;
 use crate::dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
-use crate::offsets::ConsumerPartition;
+use crate::offsets::{ConsumerPartition, topic_name};
 
 const PARKED: &str = "select key from parked_keys
     where consumer = ?1 and topic = ?2 and partition = ?3";
@@ -267,7 +267,7 @@ pub(super) fn partition(row: &SqliteRow) -> Result<ConsumerPartition, sqlx::Erro
     let unknown = || sqlx::Error::Decode(format!("{topic:?} is no topic").into());
     Ok(ConsumerPartition {
         consumer: row.try_get(0)?,
-        topic: Topic::from_name(topic).ok_or_else(unknown)?.name(),
+        topic: topic_name(topic).ok_or_else(unknown)?,
         partition: row.try_get(2)?,
     })
 }

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::Shared;
 use super::failures::Failures;
 use super::guests::Login;
-use super::message::PREFIX;
+use crate::sources::mqtt::PREFIX;
 
 /// Passwords that are known to be good, of devices that come back.
 const CACHED: usize = 10_000;

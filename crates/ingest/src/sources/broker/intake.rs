@@ -12,7 +12,7 @@ use mqtt5::broker::{
 use mqtt5::packet::publish::PublishPacket;
 
 use super::Shared;
-use super::message::{Message, event_of};
+use crate::sources::mqtt::{Message, event_of};
 
 /// A topic that nobody may subscribe to.
 const NOWHERE: &str = "$cornjacket/unanswered";

@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use cornjacket_store::StoreError;
+
 use super::*;
 use crate::quota::Quota;
 use crate::{GroupCommit, group_commit};
@@ -85,10 +87,10 @@ impl Devices for World {
 
 #[async_trait]
 impl Refusals for World {
-    async fn refuse(&self, message: &Message, why: &str) -> Result<(), StoreError> {
+    async fn refuse(&self, message: &Message, why: &str) -> Result<(), NotKept> {
         if let Ok(permit) = self.outages.try_acquire() {
             permit.forget();
-            return Err(outage());
+            return Err(outage().into());
         }
         self.refused.lock().expect("whole").push(format!("{}: {why}", message.topic));
         Ok(())

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::intake::{NotTaken, take};
-use super::message::Message;
+use crate::sources::mqtt::Message;
 
 /// The id of our own subscription. Devices cannot have it: theirs do not begin with a dollar sign.
 const CLIENT: &str = "$cornjacket/wills";

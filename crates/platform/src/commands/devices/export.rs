@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -32,9 +33,12 @@ topic read cornjacket/v1/#
 pub fn to_mosquitto(folder: &Path, devices: &[DeviceCredentials]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let passwords = folder.join("passwords");
-    let known = fs::read_to_string(&passwords).unwrap_or_default();
+    let known = match fs::read_to_string(&passwords) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| passwords.display().to_string())?,
+    };
     let own = known.lines().filter(|line| line.starts_with(&format!("{READER}:")));
-    let own = own.map(|line| format!("{line}\n")).collect::<String>();
+    let own = own.map(|line| format!("{line}\n")).collect::<Vec<_>>().concat();
     write(&passwords, &(own + &passwords_of(devices)))?;
     write(&folder.join("acl"), ACL)
 }
@@ -104,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Written by mosquitto_passwd 2.0.11 for the password `correct horse`; one of few whose salt is ASCII.
+    /// Written by `mosquitto_passwd` 2.0.11 for the password `correct horse`; one of few whose salt is ASCII.
     const OF_MOSQUITTO: &str = "pump-7:$7$101$cV5nUGQOcScMbC9f$\
         lO4IOQ3EA8m3zGZa7pc7lhRS1IlbnwSRPKfTobgMmGKu+nj3MSG7+js0Rkv5zVLDDwzpgZffbm2E9ra8aD/S3A==";
 

@@ -1,0 +1,1 @@
+-- SQLite is for one process, which holds every lease there is.
