@@ -118,7 +118,8 @@ async fn send(port: u16, name: &str, password: &str, acknowledged: &Acknowledged
     let mut connection = log_in(port, name, password).await?;
     loop {
         while sent < done + WINDOW {
-            connection.publish(&topic, sent, &format!(r#"{{"id": "{sent}"}}"#)).await?;
+            let event = format!(r#"{{"id": "{sent}", "struct": {{}}}}"#);
+            connection.publish(&topic, sent, &event).await?;
             sent += 1;
         }
         let id = connection.acknowledged().await?;
