@@ -24,6 +24,7 @@ mod system {
     mod identity;
     mod mqtt;
     mod mqtt_crash;
+    mod openapi;
     mod outages;
     mod own_writes;
     mod poison;

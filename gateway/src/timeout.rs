@@ -12,7 +12,7 @@ const SECONDS: &str = "request-timeout";
 /// The shorter of the timeouts that the headers have.
 pub(crate) fn asked_for(headers: &HeaderMap) -> Result<Option<Duration>, FieldError> {
     let grpc = read(headers, GRPC, grpc, "is up to eight digits and one of H, M, S, m, u, n")?;
-    let seconds = read(headers, SECONDS, seconds, "is a number of seconds")?;
+    let seconds = read(headers, SECONDS, seconds, "is a number of seconds, and more than 0")?;
     Ok(grpc.into_iter().chain(seconds).min())
 }
 
@@ -44,8 +44,10 @@ fn grpc(text: &str) -> Option<Duration> {
     }
 }
 
+/// Who does not wait has made a mistake: a call that ends before it begins is no failure of ours.
 fn seconds(text: &str) -> Option<Duration> {
-    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    let timeout = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (!timeout.is_zero()).then_some(timeout)
 }
 
 #[cfg(test)]
@@ -62,12 +64,14 @@ mod tests {
             (GRPC, "2S", millis(2_000)),
             (GRPC, "1M", millis(60_000)),
             (SECONDS, "1.5", millis(1_500)),
-            (SECONDS, "0", millis(0)),
+            (GRPC, "0S", millis(0)),
             (GRPC, "123456789S", Err(GRPC)),
             (GRPC, "+5S", Err(GRPC)),
             (GRPC, "5", Err(GRPC)),
             (GRPC, "", Err(GRPC)),
             (SECONDS, "-1", Err(SECONDS)),
+            (SECONDS, "0", Err(SECONDS)),
+            (SECONDS, "inf", Err(SECONDS)),
             (SECONDS, "soon", Err(SECONDS)),
             (SECONDS, "NaN", Err(SECONDS)),
         ];
