@@ -37,5 +37,6 @@ mod system {
     mod streams;
     mod tail;
     mod takeover;
+    mod tls;
     mod traces;
 }

@@ -23,15 +23,19 @@ use crate::options::ConnectionOptions;
 
 const MAX_HEADERS: usize = 64;
 
+/// Whose connection it is; nobody's when the client has gone already.
+pub(crate) fn peer(stream: &TcpStream) -> Option<ClientAddress> {
+    stream.peer_addr().ok().map(|address| ClientAddress(address.ip()))
+}
+
 /// Serves a connection to its end.
-pub(crate) async fn serve(
-    stream: TcpStream,
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Option<ClientAddress>,
     router: Router,
     options: Arc<ConnectionOptions>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // None when the client has gone already.
-    let peer = stream.peer_addr().ok().map(|address| ClientAddress(address.ip()));
     let activity = Activity::new();
     let io = TokioIo::new(Watched { stream, activity: activity.clone() });
     let builder = builder(&options);
@@ -106,12 +110,12 @@ impl Activity {
 }
 
 /// A stream whose activity is noted.
-struct Watched {
-    stream: TcpStream,
+struct Watched<S> {
+    stream: S,
     activity: Activity,
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -125,7 +129,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

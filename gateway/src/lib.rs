@@ -51,6 +51,6 @@ pub use options::{ConnectionOptions, Options};
 pub use problem::Problem;
 pub use route::{BodyRule, Keyed, Route};
 pub use routes::{Found, Routes};
-pub use server::serve;
+pub use server::{plain, serve};
 pub use template::Template;
 pub use upstream::Upstream;

@@ -1,9 +1,11 @@
-//! Accepts connections and ends them: HTTP/1.1 and HTTP/2 without TLS on one listener.
+//! Accepts connections and ends them: HTTP/1.1 and HTTP/2 on one listener, with TLS or without.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -14,13 +16,24 @@ use crate::options::ConnectionOptions;
 /// After an accept that failed, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `shutdown`, then lets requests under way finish for as long as `drain` says.
-pub async fn serve(
+/// Connections without TLS, for [`serve`].
+pub async fn plain(stream: TcpStream) -> io::Result<TcpStream> {
+    Ok(stream)
+}
+
+/// Serves `router` until `shutdown`, then lets requests under way finish for as long as `drain` says. `shake` makes a
+/// connection of what was accepted, such as by a handshake of TLS, to which it sets a deadline; it keeps no other
+/// connection waiting.
+pub async fn serve<F, S>(
     listener: TcpListener,
+    shake: impl Fn(TcpStream) -> F,
     router: Router,
     options: ConnectionOptions,
     shutdown: impl Future<Output = ()>,
-) {
+) where
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let drain = options.drain;
     let options = Arc::new(options);
     let places = Arc::new(Semaphore::new(options.max_connections));
@@ -32,9 +45,14 @@ pub async fn serve(
             () = &mut shutdown => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let served = connection::serve(stream, router.clone(), Arc::clone(&options), stopped.clone());
+        let peer = connection::peer(&stream);
+        let (shaken, router) = (shake(stream), router.clone());
+        let (options, stopped) = (Arc::clone(&options), stopped.clone());
         connections.spawn(async move {
-            served.await;
+            // How it fails is the client's affair.
+            if let Ok(stream) = shaken.await {
+                connection::serve(stream, peer, router, options, stopped).await;
+            }
             drop(place);
         });
         while connections.try_join_next().is_some() {}

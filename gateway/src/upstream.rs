@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Uri;
 use http::uri::PathAndQuery;
 use http_body::Body as HttpBody;
+use hyper::rt::{Read, Write};
 use tonic::client::Grpc;
 use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status, Streaming};
@@ -48,17 +50,17 @@ impl Upstream {
 
     /// Behind an address such as `http://ingest:8080`. Connects when it is first called, and again when it was cut.
     pub fn remote(uri: &str) -> Result<Self, BuildError> {
-        let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|error| BuildError::Option {
-            option: "upstream",
-            problem: format!("`{uri}`: {error}"),
-        })?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
+        Ok(Self::in_process(endpoint(uri)?.connect_lazy()))
+    }
+
+    /// The same over connections of the caller's own making, such as with TLS.
+    pub fn remote_over<C>(uri: &str, connector: C) -> Result<Self, BuildError>
+    where
+        C: Service<Uri, Future: Send> + Send + 'static,
+        C::Response: Read + Write + Send + Unpin,
+        BoxError: From<C::Error> + Send,
+    {
+        let channel = endpoint(uri)?.connect_with_connector_lazy(connector);
         Ok(Self::in_process(channel))
     }
 
@@ -87,4 +89,15 @@ impl Upstream {
         grpc.ready().await?;
         Ok(grpc)
     }
+}
+
+fn endpoint(uri: &str) -> Result<Endpoint, BuildError> {
+    let endpoint = Endpoint::from_shared(uri.to_owned())
+        .map_err(|error| BuildError::Option { option: "upstream", problem: format!("`{uri}`: {error}") })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true))
 }

@@ -11,7 +11,8 @@ use cornjacket_gateway::openapi::{self, About};
 use cornjacket_gateway::{BodyLimits, Gateway, Guard, Options, Upstream};
 use cornjacket_proto::DESCRIPTOR_POOL;
 
-use crate::config;
+use crate::config::{self, Settings, Tls};
+use crate::tls::Client;
 
 /// The services of this process, by their full names.
 pub type Local = HashMap<&'static str, Upstream>;
@@ -24,22 +25,30 @@ const SERVICES: [(&str, &str); 3] = [
 ];
 
 /// The gateway to these services.
-pub fn gateway(settings: &config::Gateway, local: &Local) -> anyhow::Result<Gateway> {
+pub fn gateway(settings: &Settings, local: &Local) -> anyhow::Result<Gateway> {
     let upstreams = SERVICES.map(|(service, setting)| {
         let url = match setting {
-            "gateway.ingest_url" => &settings.ingest_url,
-            _ => &settings.query_url,
+            "gateway.ingest_url" => &settings.gateway.ingest_url,
+            _ => &settings.gateway.query_url,
         };
         let upstream = if url.is_empty() {
             let here = local.get(service).cloned();
             here.with_context(|| format!("{setting}: must be set, as {service} is not in this process"))
         } else {
-            Upstream::remote(url).context(setting)
+            remote(url, &settings.tls).context(setting)
         };
         Ok((service.to_owned(), upstream?))
     });
     let upstreams = upstreams.into_iter().collect::<anyhow::Result<_>>()?;
-    Gateway::new(options(settings), upstreams).context("gateway")
+    Gateway::new(options(&settings.gateway), upstreams).context("gateway")
+}
+
+/// Where it is said to be; with TLS when the address says so.
+fn remote(url: &str, tls: &Tls) -> anyhow::Result<Upstream> {
+    if !Client::is_for(url) {
+        return Ok(Upstream::remote(url)?);
+    }
+    Ok(Upstream::remote_over(url, Client::new(tls)?.connector())?)
 }
 
 /// Everything that it answers. What there is to ask is nobody's secret.

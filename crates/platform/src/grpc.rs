@@ -12,13 +12,13 @@ use tonic::codegen::{Service as TowerService, http};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
 use crate::ops::Readiness;
 use crate::rpc_trace::TraceLayer;
+use crate::tls::{self, Acceptor};
 
 /// A dead connection is noticed within this and [`KEEPALIVE_TIMEOUT`].
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -75,9 +75,24 @@ impl Service {
     }
 }
 
+/// Where calls from outside come in.
+#[derive(Debug)]
+pub struct Door {
+    /// Takes connections.
+    pub listener: TcpListener,
+    /// Shakes hands with them.
+    pub acceptor: Acceptor,
+}
+
+impl Door {
+    fn incoming(self) -> impl futures::Stream<Item = std::io::Result<tls::Stream>> {
+        tls::incoming(self.listener, self.acceptor)
+    }
+}
+
 /// Serves until `stop`, then finishes the calls under way.
 pub async fn serve(
-    listener: TcpListener,
+    door: Door,
     service: Service,
     layers: Layers,
     readiness: Readiness,
@@ -97,10 +112,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(door.incoming(), stop.cancelled_owned())
         .await;
     follower.abort();
     Ok(served?)

@@ -18,6 +18,7 @@ mod shutdown;
 mod simulate;
 mod stages;
 mod telemetry;
+mod tls;
 mod unread;
 mod watchdog;
 mod wiring;
@@ -84,6 +85,9 @@ struct SourceFlags {
     /// A setting, such as `--set ingest.listen=0.0.0.0:8080`. May be given again.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     settings: Vec<(String, String)>,
+    /// Certificates (PEM) to trust beside those that this machine trusts: the same as `--set tls.ca=FILE`.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<String>,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -94,12 +98,14 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 impl SourceFlags {
     fn load(self) -> anyhow::Result<Settings> {
         let dotenv = Some(PathBuf::from(".env"));
-        config::load(&Sources { file: self.config, dotenv, flags: self.settings })
+        let flags = self.settings.into_iter().chain(self.ca.map(|file| ("tls.ca".to_owned(), file)));
+        config::load(&Sources { file: self.config, dotenv, flags: flags.collect() })
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    tls::install_provider();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use cornjacket_auth::Authenticator;
 use cornjacket_bus::{Bus, Consumer, Handler};
 use cornjacket_domain::{Clock, SystemClock};
-use cornjacket_gateway::Guard;
+use cornjacket_gateway::{ConnectionOptions, Guard};
 use cornjacket_inference::{Processor, processor};
 use cornjacket_ingest::relay::{self, Relay};
 use cornjacket_ingest::sources::mqtt::{self, Letterbox, Mqtt};
@@ -23,7 +23,7 @@ use crate::broker;
 use crate::checkpoint::StoreCheckpoint;
 use crate::config::{BusUrl, Settings};
 use crate::gateway::{self, Local};
-use crate::grpc::{self, Layers, Service};
+use crate::grpc::{self, Door, Layers, Service};
 use crate::identity;
 use crate::ops::{self, Readiness};
 use crate::retention::Retention;
@@ -32,6 +32,7 @@ use crate::rpc_trace::TraceLayer;
 use crate::shutdown::Shutdown;
 use crate::stages::{Input, Stages};
 use crate::telemetry;
+use crate::tls::Listeners;
 use crate::unread::Reader;
 use crate::watchdog::Watchdog;
 use crate::wiring;
@@ -66,6 +67,7 @@ struct Process<'a> {
     layers: Layers,
     /// What checks tokens; none where authentication is off.
     authenticator: Option<Authenticator>,
+    tls: Listeners,
     /// For a gateway in this process.
     local: Local,
     shutdown: Shutdown,
@@ -80,6 +82,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
     // First: what is counted before is lost.
     let metrics = PrometheusBuilder::new().install_recorder()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tls = Listeners::new(&settings.tls)?;
     let store = Store::open(&settings.store_options()?, clock.clone()).await?;
     let epoch = store.log.head().await?.epoch;
     let bus = wiring::bus(settings, &store, epoch)?;
@@ -98,6 +101,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
         readiness,
         layers,
         authenticator,
+        tls,
         local: Local::new(),
         shutdown: Shutdown::default(),
         stages: Stages::default(),
@@ -143,9 +147,12 @@ impl Process<'_> {
     async fn start_ops(&mut self, metrics: PrometheusHandle) -> anyhow::Result<()> {
         let listener = self.listen("ops", self.settings.ops.listen).await?;
         let router = ops::router(self.readiness.clone(), self.stages.clone(), metrics);
-        let stop = self.shutdown.stop.clone().cancelled_owned();
+        let (acceptor, stop) = (self.tls.ops(), self.shutdown.stop.clone().cancelled_owned());
         self.shutdown.spawn("ops", async move {
-            Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
+            let shake = |tcp| acceptor.clone().accept(tcp);
+            let options = ConnectionOptions::default();
+            cornjacket_gateway::serve(listener, shake, router, options, stop).await;
+            Ok(())
         });
         Ok(())
     }
@@ -324,12 +331,14 @@ impl Process<'_> {
 
     /// After the services of this process.
     async fn start_gateway(&mut self) -> anyhow::Result<()> {
-        let gateway = gateway::gateway(&self.settings.gateway, &self.local)?;
+        let gateway = gateway::gateway(self.settings, &self.local)?;
         let listener = self.listen("gateway", self.settings.gateway.listen).await?;
         let router = gateway::router(&gateway, self.guard());
         let (options, stop) = (gateway.options().connections.clone(), self.shutdown.stop.clone());
+        let acceptor = self.tls.http();
         self.shutdown.spawn("gateway", async move {
-            cornjacket_gateway::serve(listener, router, options, stop.cancelled_owned()).await;
+            let shake = |tcp| acceptor.clone().accept(tcp);
+            cornjacket_gateway::serve(listener, shake, router, options, stop.cancelled_owned()).await;
             Ok(())
         });
         Ok(())
@@ -340,6 +349,7 @@ impl Process<'_> {
         self.local.extend(service.names.iter().map(|name| (*name, upstream.clone())));
         let (layers, stop) = (self.layers.clone(), self.shutdown.stop.clone());
         let name = service.names[0];
-        self.shutdown.spawn(name, grpc::serve(listener, service, layers, self.readiness.clone(), stop));
+        let door = Door { listener, acceptor: self.tls.grpc() };
+        self.shutdown.spawn(name, grpc::serve(door, service, layers, self.readiness.clone(), stop));
     }
 }

@@ -1,11 +1,12 @@
 //! Where store and bus meet: neither knows the other, both sides of the seam are here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cornjacket_bus::embedded::EmbeddedBus;
-use cornjacket_bus::kafka::{KafkaBus, KafkaOptions};
+use cornjacket_bus::kafka::{KafkaBus, KafkaOptions, KafkaTls, Login, Security};
 use cornjacket_bus::{Bus, Format, LogSource, PartitionedLog};
 use cornjacket_domain::StoredEvent;
 use cornjacket_store::{EventLog, Range, Store};
@@ -41,7 +42,25 @@ pub fn log(store: &Store, epoch: u32) -> PartitionedLog {
 pub fn bus(settings: &Settings, store: &Store, epoch: u32) -> anyhow::Result<Arc<dyn Bus>> {
     match settings.bus_url()? {
         BusUrl::Embedded => Ok(Arc::new(EmbeddedBus::new(log(store, epoch)))),
-        BusUrl::Kafka(servers) => Ok(Arc::new(KafkaBus::new(kafka(settings, servers, store, epoch)))),
+        BusUrl::Kafka(servers) => {
+            let bus = KafkaBus::new(kafka(settings, servers, store, epoch));
+            Ok(Arc::new(bus.with_security(security(settings))))
+        }
+    }
+}
+
+/// How connections to Kafka are secured.
+pub fn security(settings: &Settings) -> Security {
+    let (bus, tls) = (&settings.bus, &settings.tls);
+    let ca = Some(PathBuf::from(&tls.ca)).filter(|_| !tls.ca.is_empty());
+    let own = tls.own().map(|own| (PathBuf::from(own.certificate.1), PathBuf::from(own.key.1)));
+    Security {
+        tls: bus.tls.then_some(KafkaTls { ca, own }),
+        login: bus.sasl.name().map(|mechanism| Login {
+            mechanism: mechanism.to_owned(),
+            user: bus.user.clone(),
+            password: bus.password.expose().unwrap_or_default().to_owned(),
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cornjacket_gateway::{ConnectionOptions, Gateway, Upstream, serve};
+use cornjacket_gateway::{ConnectionOptions, Gateway, Upstream, plain, serve};
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -31,7 +31,8 @@ async fn served(connections: ConnectionOptions) -> Served {
     let gateway = Gateway::new(options(), upstreams(&upstream)).expect("a gateway");
     let (stop, stopped) = oneshot::channel();
     let router = gateway.layered(gateway.router());
-    let server = tokio::spawn(serve(listener, router, connections, async { stopped.await.unwrap_or(()) }));
+    let server =
+        tokio::spawn(serve(listener, plain, router, connections, async { stopped.await.unwrap_or(()) }));
     Served { address, stop, server }
 }
 

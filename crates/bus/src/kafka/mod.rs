@@ -5,6 +5,7 @@ mod poller;
 mod publisher;
 mod reader;
 mod replayer;
+mod security;
 mod sender;
 mod subscription;
 mod topics;
@@ -17,6 +18,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub use self::reader::{KafkaReader, Look, Looked, ReadFrom};
+pub use self::security::{KafkaTls, Login, Security};
 use crate::{Bus, BusError, Format, Published, Publisher, Subscription};
 
 /// How long any question to Kafka may take before it is an outage.
@@ -49,16 +51,23 @@ pub struct KafkaOptions {
 #[derive(Clone, Debug)]
 pub struct KafkaBus {
     options: KafkaOptions,
+    security: Security,
 }
 
 impl KafkaBus {
     /// The bus that the options name. Nothing is connected yet.
-    pub const fn new(options: KafkaOptions) -> Self {
-        Self { options }
+    pub fn new(options: KafkaOptions) -> Self {
+        Self { options, security: Security::default() }
+    }
+
+    /// With connections that are secured so.
+    #[must_use]
+    pub fn with_security(self, security: Security) -> Self {
+        Self { security, ..self }
     }
 
     fn client(&self) -> ClientConfig {
-        client(&self.options.servers)
+        client(&self.options.servers, &self.security)
     }
 
     fn topic_name(&self, topic: Topic) -> String {
@@ -66,8 +75,9 @@ impl KafkaBus {
     }
 }
 
-fn client(servers: &str) -> ClientConfig {
+fn client(servers: &str, security: &Security) -> ClientConfig {
     let mut config = ClientConfig::new();
+    security.configure(&mut config);
     config
         .set("bootstrap.servers", servers)
         .set("client.id", "cornjacket")

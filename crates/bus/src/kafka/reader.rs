@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::{PATIENCE, blocking, client, failed, poller, topic_name};
+use super::{PATIENCE, Security, blocking, client, failed, poller, topic_name};
 use crate::{BusError, Record, TopicPartition};
 
 /// What to look at.
@@ -19,6 +19,8 @@ use crate::{BusError, Record, TopicPartition};
 pub struct Look {
     /// Bootstrap servers: `host:port,host:port`.
     pub servers: String,
+    /// How connections are secured.
+    pub security: Security,
     /// What stands before the name of the topic.
     pub prefix: String,
     /// The topic, all its partitions.
@@ -61,7 +63,7 @@ pub struct KafkaReader {
 impl KafkaReader {
     /// Finds the topic's partitions and begins.
     pub async fn new(look: Look) -> Result<Self, BusError> {
-        let consumer: StreamConsumer = client(&look.servers)
+        let consumer: StreamConsumer = client(&look.servers, &look.security)
             // Assigned partitions need a group by name; nobody joins it without a subscription.
             .set("group.id", format!("{}cornjacket-reader", look.prefix))
             .set("enable.auto.commit", "false")

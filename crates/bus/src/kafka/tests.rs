@@ -309,6 +309,7 @@ async fn a_reader_that_follows_waits_for_kafka_and_another_finds_the_end() -> an
     old.commit().await?;
     let look = Look {
         servers: kafka.bootstrap(),
+        security: Security::default(),
         prefix: bus.options.prefix.clone(),
         topic: Topic::SensorEvents,
         begin: ReadFrom::Beginning,

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{BusUrl, Settings};
 use crate::telemetry;
+use crate::wiring;
 
 /// Flags of `cornjacket bus`.
 #[derive(Debug, Args)]
@@ -69,7 +70,9 @@ impl Bus {
                  kafka://host:port"
             );
         };
-        let look = Look { servers, prefix: settings.bus.topic_prefix.clone(), topic, begin, follow };
+        let security = wiring::security(settings);
+        let look =
+            Look { servers, security, prefix: settings.bus.topic_prefix.clone(), topic, begin, follow };
         telemetry::block_on(&settings.log, tail(look, limit.unwrap_or(u64::MAX)))
     }
 }

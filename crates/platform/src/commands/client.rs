@@ -1,5 +1,6 @@
 //! Clients of a running Cornjacket, for the operator's verbs.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tonic::{Request, Status};
 use super::dev;
 use crate::config::{AuthMode, Settings};
 use crate::identity;
+use crate::tls::Client;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -66,6 +68,7 @@ impl Interceptor for Bearer {
 pub struct Server {
     /// The query listener of the running Cornjacket; by default that of the settings on this machine. The token is that
     /// of the environment (`CORNJACKET_TOKEN`), or made with auth.secret or the secret of the `cornjacket dev` in this folder.
+    /// Behind TLS it is `https://HOST:PORT`, and --ca names who vouches for it where this machine does not know.
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<String>,
 }
@@ -80,7 +83,7 @@ impl Server {
         settings: &Settings,
         configure: impl FnOnce(Endpoint) -> Endpoint,
     ) -> anyhow::Result<Connection> {
-        let address = self.server.clone().unwrap_or_else(|| settings.query.listen.to_string());
+        let address = self.server.clone().unwrap_or_else(|| here(settings, settings.query.listen));
         connect(&address, settings, configure).await
     }
 
@@ -105,17 +108,28 @@ impl Server {
     }
 }
 
-/// A connection to a listener of a running one.
+/// The address of a listener of the settings, on this machine.
+pub fn here(settings: &Settings, listen: SocketAddr) -> String {
+    if settings.tls.is_on() { format!("https://{listen}") } else { listen.to_string() }
+}
+
+/// A connection to a listener of a running one, at `HOST:PORT` or a URL.
 pub async fn connect(
     address: &str,
     settings: &Settings,
     configure: impl FnOnce(Endpoint) -> Endpoint,
 ) -> anyhow::Result<Connection> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+    let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let endpoint = Endpoint::from_shared(url.clone())
         .with_context(|| format!("--server {address}"))?
         .connect_timeout(CONNECT_DEADLINE);
-    let channel =
-        configure(endpoint).connect().await.with_context(|| format!("nothing answers at {address}"))?;
+    let endpoint = configure(endpoint);
+    let channel = if Client::is_for(&url) {
+        endpoint.connect_with_connector(Client::new(&settings.tls)?.connector()).await
+    } else {
+        endpoint.connect().await
+    };
+    let channel = channel.with_context(|| format!("no connection to {address}"))?;
     Ok(InterceptedService::new(channel, Bearer::of(settings)?))
 }
 

@@ -8,6 +8,7 @@ use cornjacket_domain::{Clock, SystemClock, Timestamp};
 use cornjacket_simulator::{Options, Share, Simulation};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::client::here;
 use crate::config::Settings;
 use crate::simulate::{Feed, Pace, Sender, Tally, run};
 use crate::telemetry;
@@ -106,7 +107,7 @@ impl Simulate {
     /// Sends, and prints what became of it.
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         telemetry::block_on(&settings.log, async {
-            let address = self.server.clone().unwrap_or_else(|| settings.ingest.listen.to_string());
+            let address = self.server.clone().unwrap_or_else(|| here(settings, settings.ingest.listen));
             let sender = Sender::connect(&address, settings, self.patience).await?;
             let options = self.world.options(SystemClock.now());
             eprintln!("{}", announcement(&address, &options));

@@ -2,9 +2,13 @@
 
 mod keys;
 mod load;
+mod sasl;
 mod secret;
 mod settings;
+mod tls;
 
 pub use load::{Sources, load};
+pub use sasl::Sasl;
 pub use secret::Secret;
 pub use settings::{Auth, AuthMode, BusUrl, Gateway, Log as LogSettings, LogFormat, RecordFormat, Settings};
+pub use tls::Tls;

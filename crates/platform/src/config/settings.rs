@@ -11,7 +11,7 @@ use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{Sasl, Secret, Tls};
 
 /// Names what is in this process.
 const EMBEDDED: &str = "embedded:";
@@ -30,6 +30,7 @@ pub struct Settings {
     pub query: Query,
     pub gateway: Gateway,
     pub auth: Auth,
+    pub tls: Tls,
     pub projections: Projections,
     pub consumers: Consumers,
     pub ops: Ops,
@@ -59,6 +60,10 @@ pub struct Bus {
     pub commit_interval_ms: u64,
     pub session_timeout_ms: u32,
     pub instance_id: String,
+    pub tls: bool,
+    pub sasl: Sasl,
+    pub user: String,
+    pub password: Secret,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -252,6 +257,8 @@ impl Settings {
         );
         self.mqtt()?;
         self.mqtt_listen()?;
+        self.tls.check()?;
+        self.bus.sasl.check(self.bus.tls)?;
         anyhow::ensure!(self.watchdog.stuck_after_ms >= 100, "watchdog.stuck_after_ms: must be 100 or more");
         Ok(())
     }

@@ -1,0 +1,84 @@
+//! Clients with TLS of the tests' own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
+use http_body_util::{BodyExt, Empty};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use prost::bytes::Bytes;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::codegen::http::{Request, Version};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
+
+use super::super::cornjacket::{Bearer, Connection, token};
+use super::pki::Pki;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Trusts a CA alone, and shows a certificate or none.
+pub fn config(
+    trusts: &Pki,
+    shows: Option<(&Pki, &str)>,
+    protocol: &str,
+) -> anyhow::Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(trusts.file("ca.pem"))?)?;
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match shows {
+        None => builder.with_no_client_auth(),
+        Some((pki, name)) => builder.with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(pki.file(&format!("{name}.pem")))?],
+            PrivateKeyDer::from_pem_file(pki.file(&format!("{name}.key")))?,
+        )?,
+    };
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn connector(config: Arc<ClientConfig>) -> HttpsConnector<HttpConnector> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    HttpsConnector::from((tcp, config))
+}
+
+/// The ingest service at a port, with that token or one for everything.
+pub async fn ingest(
+    port: u16,
+    config: Arc<ClientConfig>,
+    bearer: Option<&str>,
+) -> anyhow::Result<IngestServiceClient<Connection>> {
+    let endpoint = Endpoint::from_shared(format!("https://localhost:{port}"))?.timeout(DEADLINE);
+    let channel = endpoint.connect_with_connector(connector(config)).await?;
+    let bearer = Bearer::new(bearer.unwrap_or(&token()?))?;
+    Ok(IngestServiceClient::new(InterceptedService::new(channel, bearer)))
+}
+
+/// What the gateway at a port answers to a question, and in which HTTP.
+pub async fn get(port: u16, config: Arc<ClientConfig>, path: &str) -> anyhow::Result<(Version, u16, String)> {
+    let client = Client::builder(TokioExecutor::new()).build(connector(config));
+    let request = Request::builder().uri(format!("https://localhost:{port}{path}"));
+    let request = request.header("authorization", format!("Bearer {}", token()?));
+    let response = client.request(request.body(Empty::<Bytes>::new())?);
+    let response = timeout(DEADLINE, response).await.context("an answer in time")??;
+    let (version, status) = (response.version(), response.status().as_u16());
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((version, status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// The certificate that is shown at a port.
+pub async fn shown(port: u16, config: Arc<ClientConfig>) -> anyhow::Result<Vec<u8>> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+    let tls = tokio_rustls::TlsConnector::from(config).connect("localhost".try_into()?, tcp).await?;
+    let certificates = tls.get_ref().1.peer_certificates().context("it shows something")?;
+    Ok(certificates[0].to_vec())
+}
