@@ -22,7 +22,7 @@ struct State<T> {
     looked: Instant,
     /// Compared as a whole: times of modification stand still when a file is copied with its own.
     seen: Contents,
-    made: Arc<T>,
+    current: Arc<T>,
 }
 
 impl<T> Watched<T> {
@@ -32,8 +32,8 @@ impl<T> Watched<T> {
         make: impl Fn(&Contents) -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let seen = files.read();
-        let made = Arc::new(make(&seen)?);
-        let state = Mutex::new(State { looked: Instant::now(), seen, made });
+        let current = Arc::new(make(&seen)?);
+        let state = Mutex::new(State { looked: Instant::now(), seen, current });
         Ok(Self { files, make: Box::new(make), state })
     }
 
@@ -43,7 +43,7 @@ impl<T> Watched<T> {
         if state.looked.elapsed() >= LOOK_EVERY {
             self.look(&mut state);
         }
-        Arc::clone(&state.made)
+        Arc::clone(&state.current)
     }
 
     fn look(&self, state: &mut State<T>) {
@@ -53,9 +53,9 @@ impl<T> Watched<T> {
             return;
         }
         match (self.make)(&found) {
-            Ok(made) => {
+            Ok(current) => {
                 tracing::info!(files = ?self.files, "TLS goes on with renewed files");
-                state.made = Arc::new(made);
+                state.current = Arc::new(current);
             }
             Err(error) => {
                 let error = format!("{error:#}");
