@@ -89,16 +89,12 @@ fn welcome(settings: &Settings, running: &Running) -> anyhow::Result<String> {
     let mqtt = at("mqtt");
     let store = &settings.store.url;
     let token = identity::own_token(&settings.auth, "developer")?;
-    let (token, header, curl_header) = match &token {
-        Some(token) => (
-            format!(
-                "\nA token for everything, good for 24 hours (`cornjacket token` makes others):\n\n  export TOKEN={token}\n"
-            ),
-            " -H \"authorization: Bearer $TOKEN\"",
-            " -H \"authorization: Bearer $TOKEN\"",
-        ),
-        None => (String::new(), "", ""),
-    };
+    let header = if token.is_some() { " -H \"authorization: Bearer $TOKEN\"" } else { "" };
+    let token = token.map_or_else(String::new, |token| {
+        format!(
+            "\nA token for everything, good for 24 hours (`cornjacket token` makes others):\n\n  export TOKEN={token}\n"
+        )
+    });
     Ok(format!(
         r#"Cornjacket is ready. Everything is kept in {store}
 
@@ -110,7 +106,7 @@ fn welcome(settings: &Settings, running: &Running) -> anyhow::Result<String> {
 {token}
 Send an event, then ask for the state of its device:
 
-  curl{curl_header} -H 'content-type: application/json' -d '{{"id": "1", "source": "readme", "type": "sensor.reading",
+  curl{header} -H 'content-type: application/json' -d '{{"id": "1", "source": "readme", "type": "sensor.reading",
     "subject": "pump-7", "sensorReading": {{"measurements": [{{"metric": "temperature", "value": 21.5, "unit": "Cel"}}]}}}}' \
     http://{gateway}/api/v1/ingest/events
 
