@@ -13,6 +13,9 @@ use super::payload::{self, About, Data, Form};
 use super::{ATTRIBUTES, PAYLOAD, messages, names};
 use crate::violation::{Reason, Violation};
 
+/// More than so many faults of one event are not told.
+const MOST_FAULTS: usize = 100;
+
 /// An event on its way in, and what is wrong with it.
 #[derive(Debug, Default)]
 pub struct Incoming {
@@ -37,7 +40,9 @@ impl Incoming {
 
     /// Notes that a field is wrong.
     pub fn fail(&mut self, field: &str, reason: Reason, description: impl Into<String>) {
-        self.violations.push(Violation::new(field, reason, description));
+        if self.violations.len() < MOST_FAULTS {
+            self.violations.push(Violation::new(field, reason, description));
+        }
     }
 
     /// The attribute, if it is there and a string.

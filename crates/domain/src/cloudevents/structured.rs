@@ -22,19 +22,28 @@ pub fn from_structured(json: &[u8]) -> Result<Event, Unreadable> {
     members.into_event()
 }
 
-/// Reads a batch in `application/cloudevents-batch+json`. One bad event does not spoil the others; what is wrong with it
-/// is named from the batch on: `[3].source`. A batch that is not JSON has no events.
+/// So many bad events spoil a batch: what is said of each takes more memory than two bytes of JSON do.
+const MOST_UNREADABLE: usize = 5_000;
+
+/// Reads a batch in `application/cloudevents-batch+json`. One bad event does not spoil the others, but thousands do; what
+/// is wrong with it is named from the batch on: `[3].source`. A batch that is not JSON has no events.
 pub fn from_batch(json: &[u8]) -> Result<Vec<Result<Event, Unreadable>>, Unreadable> {
     let items: Vec<&RawValue> = serde_json::from_slice(json).map_err(|error| Unreadable::json("", &error))?;
     let read = |item: &RawValue| match serde_json::from_str::<Members<'_>>(item.get()) {
         Ok(members) => members.into_event(),
         Err(_) => Err(Unreadable::field("", Reason::Grammar, "must be an object whose names are Unicode")),
     };
-    Ok(items
-        .into_iter()
-        .enumerate()
-        .map(|(at, item)| read(item).map_err(|error| error.in_item(at)))
-        .collect())
+    let (mut events, mut unreadable) = (Vec::new(), 0);
+    for (at, item) in items.into_iter().enumerate() {
+        let event = read(item).map_err(|error| error.in_item(at));
+        unreadable += usize::from(event.is_err());
+        if unreadable > MOST_UNREADABLE {
+            let description = format!("more than {MOST_UNREADABLE} events of the batch cannot be read");
+            return Err(Unreadable::field("", Reason::TooMany, description));
+        }
+        events.push(event);
+    }
+    Ok(events)
 }
 
 /// Writes an event as JSON text. It is text and not a `serde_json::Value`, which would round the numbers of JSON that is

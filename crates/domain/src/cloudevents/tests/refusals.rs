@@ -76,6 +76,16 @@ fn one_bad_event_of_a_batch_does_not_spoil_the_others() {
     assert_eq!(fields(from_batch(b"[{},\n{]").expect_err("malformed")), ["@2:2"]);
 }
 
+/// An answer to a few megabytes of JSON is not hundreds of them.
+#[test]
+fn what_is_said_of_hostile_json_is_bounded() {
+    let batch = |items: usize| from_batch(format!("[{}7]", "7,".repeat(items - 1)).as_bytes());
+    assert_eq!(batch(5_000).expect("a batch").len(), 5_000);
+    let Err(Unreadable::Fields(violations)) = batch(5_001) else { panic!("too many bad events") };
+    assert_eq!(violations[0].reason, Reason::TooMany);
+    assert_eq!(refused_with(&r#""a":1.5,"#.repeat(1_000).trim_end_matches(',')).len(), 100);
+}
+
 #[test]
 fn an_attribute_that_is_there_twice_is_refused() {
     let of = |name| {
