@@ -83,7 +83,7 @@ fn what_is_said_of_hostile_json_is_bounded() {
     assert_eq!(batch(5_000).expect("a batch").len(), 5_000);
     let Err(Unreadable::Fields(violations)) = batch(5_001) else { panic!("too many bad events") };
     assert_eq!(violations[0].reason, Reason::TooMany);
-    assert_eq!(refused_with(&r#""a":1.5,"#.repeat(1_000).trim_end_matches(',')).len(), 100);
+    assert_eq!(refused_with(r#""a":1.5,"#.repeat(1_000).trim_end_matches(',')).len(), 100);
 }
 
 #[test]
