@@ -30,10 +30,11 @@ impl Sasl {
     }
 
     /// Refuses what this binary cannot do, rather than have every connection fail.
-    pub fn check(self, tls: bool) -> anyhow::Result<()> {
+    pub fn check(self, user: &str, tls: bool) -> anyhow::Result<()> {
         let built = "must be built in: this binary lacks the feature kafka-tls";
         anyhow::ensure!(TLS || !tls, "bus.tls: {built}");
         anyhow::ensure!(TLS || matches!(self, Self::Off | Self::Plain), "bus.sasl: {built}");
+        anyhow::ensure!(self == Self::Off || !user.is_empty(), "bus.user: must be set, as bus.sasl is");
         Ok(())
     }
 }

@@ -258,7 +258,7 @@ impl Settings {
         self.mqtt()?;
         self.mqtt_listen()?;
         self.tls.check()?;
-        self.bus.sasl.check(self.bus.tls)?;
+        self.bus.sasl.check(&self.bus.user, self.bus.tls)?;
         anyhow::ensure!(self.watchdog.stuck_after_ms >= 100, "watchdog.stuck_after_ms: must be 100 or more");
         Ok(())
     }

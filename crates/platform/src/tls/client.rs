@@ -23,9 +23,10 @@ const CA: &str = "tls.ca";
 pub struct Client(Arc<Watched<ClientConfig>>);
 
 impl Client {
-    /// Whether an address is for this.
+    /// Whether an address is for this, in whichever case its scheme is written: any other connection would be plain.
     pub fn is_for(address: &str) -> bool {
-        address.starts_with("https://")
+        let scheme = address.split_once("://").map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
 
     /// As set. Files that are no good are refused with the setting's name.

@@ -30,6 +30,12 @@ async fn lets_in_plain(acceptor: Acceptor) -> anyhow::Result<bool> {
     Ok(&begin == b"GET")
 }
 
+#[test]
+fn no_way_of_writing_https_is_plain() {
+    let addresses = ["https://a:1", "HTTPS://a:1", "http://a:1", "a:1"];
+    assert_eq!(addresses.map(Client::is_for), [true, true, false, false]);
+}
+
 #[tokio::test]
 async fn orchestrators_need_no_tls_unless_it_is_set() -> anyhow::Result<()> {
     install_provider();
