@@ -65,7 +65,7 @@ fn append(id: &str) -> AppendRequest {
 async fn who_shows_our_certificate_comes_in_by_any_protocol_and_nobody_else() -> anyhow::Result<()> {
     let ours = Ours::new()?;
     let (cornjacket, process) = ours.mutual().await?;
-    peer::ingest(cornjacket.ingest, ours.client("h2")?, None).await?.append(append("1")).await?;
+    peer::ingest(cornjacket.ingest, ours.client("h2")?).await?.append(append("1")).await?;
     for (protocol, version) in [("h2", Version::HTTP_2), ("http/1.1", Version::HTTP_11)] {
         let (spoken, status, body) =
             peer::get(cornjacket.gateway, ours.client(protocol)?, PROJECTIONS).await?;
@@ -78,7 +78,7 @@ async fn who_shows_our_certificate_comes_in_by_any_protocol_and_nobody_else() ->
     others.client("client")?;
     for shows in [None, Some((&others, "client"))] {
         let config = |protocol: &str| peer::config(&ours.pki, shows, protocol);
-        let refused = match peer::ingest(cornjacket.ingest, config("h2")?, None).await {
+        let refused = match peer::ingest(cornjacket.ingest, config("h2")?).await {
             Ok(mut client) => client.append(append("3")).await.is_err(),
             Err(_) => true,
         };
@@ -103,7 +103,7 @@ async fn a_handshake_that_does_not_end_keeps_nobody_waiting() -> anyhow::Result<
     for port in [cornjacket.ingest, cornjacket.gateway].repeat(20) {
         silent.push(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?);
     }
-    peer::ingest(cornjacket.ingest, ours.client("h2")?, None).await?.append(append("1")).await?;
+    peer::ingest(cornjacket.ingest, ours.client("h2")?).await?.append(append("1")).await?;
     assert_eq!(peer::get(cornjacket.gateway, ours.client("h2")?, PROJECTIONS).await?.1, 200);
     drop(silent);
     stop(process).await
@@ -115,13 +115,16 @@ async fn failures_are_counted_by_address_behind_tls_too() -> anyhow::Result<()> 
     let cornjacket = ours.cornjacket(&[("auth.failures_per_minute", "5")])?;
     let process = cornjacket.start().await?;
     let config = peer::config(&ours.pki, None, "h2")?;
-    let mut guesser = peer::ingest(cornjacket.ingest, config, Some("guess")).await?;
+    let mut guesser = peer::guesser(cornjacket.ingest, config.clone(), [127, 0, 0, 1]).await?;
     for _ in 0..5 {
         let refused = guesser.append(append("1")).await.expect_err("a guess");
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
     let slowed = guesser.append(append("1")).await.expect_err("one too many");
     assert_eq!(slowed.code(), Code::ResourceExhausted, "{slowed:?}");
+    let mut another = peer::guesser(cornjacket.ingest, config, [127, 0, 0, 2]).await?;
+    let refused = another.append(append("1")).await.expect_err("a guess, but the first from there");
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
     stop(process).await
 }
 

@@ -1,5 +1,6 @@
 //! Clients with TLS of the tests' own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,21 +47,38 @@ pub fn config(
 }
 
 fn connector(config: Arc<ClientConfig>) -> HttpsConnector<HttpConnector> {
+    connector_from(config, None)
+}
+
+fn connector_from(config: Arc<ClientConfig>, from: Option<IpAddr>) -> HttpsConnector<HttpConnector> {
     let mut tcp = HttpConnector::new();
+    tcp.set_local_address(from);
     tcp.enforce_http(false);
     HttpsConnector::from((tcp, config))
 }
 
-/// The ingest service at a port, with that token or one for everything.
-pub async fn ingest(
+/// The ingest service at a port, with a token for everything.
+pub async fn ingest(port: u16, config: Arc<ClientConfig>) -> anyhow::Result<IngestServiceClient<Connection>> {
+    ingest_as(port, connector(config), &token()?).await
+}
+
+/// The same for somebody who calls from that address and has nothing but a guess.
+pub async fn guesser(
     port: u16,
     config: Arc<ClientConfig>,
-    bearer: Option<&str>,
+    from: [u8; 4],
+) -> anyhow::Result<IngestServiceClient<Connection>> {
+    ingest_as(port, connector_from(config, Some(from.into())), "guess").await
+}
+
+async fn ingest_as(
+    port: u16,
+    connector: HttpsConnector<HttpConnector>,
+    token: &str,
 ) -> anyhow::Result<IngestServiceClient<Connection>> {
     let endpoint = Endpoint::from_shared(format!("https://localhost:{port}"))?.timeout(DEADLINE);
-    let channel = endpoint.connect_with_connector(connector(config)).await?;
-    let bearer = Bearer::new(bearer.unwrap_or(&token()?))?;
-    Ok(IngestServiceClient::new(InterceptedService::new(channel, bearer)))
+    let channel = endpoint.connect_with_connector(connector).await?;
+    Ok(IngestServiceClient::new(InterceptedService::new(channel, Bearer::new(token)?)))
 }
 
 /// What the gateway at a port answers to a question, and in which HTTP.
