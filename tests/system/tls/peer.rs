@@ -34,7 +34,10 @@ pub fn config(
 ) -> anyhow::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusts.file("ca.pem"))?)?;
-    let builder = ClientConfig::builder().with_root_certificates(roots);
+    // Named, since a library of the tests brings another one too.
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder.with_root_certificates(roots);
     let mut config = match shows {
         None => builder.with_no_client_auth(),
         Some((pki, name)) => builder.with_client_auth_cert(
