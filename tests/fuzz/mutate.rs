@@ -43,7 +43,9 @@ pub fn run(name: &str, at_least: usize, target: impl Fn(&[u8])) {
         fs::read_dir(&folder).expect("there are seeds").flatten().map(|file| file.path()).collect();
     files.sort();
     let seeds: Vec<_> = files.iter().map(|file| fs::read(file).expect("a seed can be read")).collect();
-    seeds.iter().for_each(|seed| timed(seed, &target));
+    for seed in &seeds {
+        timed(seed, &target);
+    }
     let long = std::env::var("CORNJACKET_TEST_FUZZ").ok().and_then(|seconds| seconds.parse().ok());
     let long = long.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut random = Random(1);

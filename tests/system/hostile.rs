@@ -19,7 +19,7 @@ use super::events::reading;
 use super::gateway::authorized;
 use super::load;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 /// What the process may have in memory, whatever they do.
 const MEMORY: u64 = 512 << 20;
 /// How long others are served meanwhile.
