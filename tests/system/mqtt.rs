@@ -110,7 +110,7 @@ impl Bed {
 }
 
 /// Waits until it is subscribed.
-async fn until_running(cornjacket: &Cornjacket) -> anyhow::Result<()> {
+pub async fn until_running(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     until(cornjacket, r#""name":"mqtt","reason":"","restarts":0,"state":"running""#).await
 }
 

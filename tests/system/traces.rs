@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_proto::ingest::AppendRequest;
-use cornjacket_testkit::wait;
+use cornjacket_testkit::mosquitto::{Broker, password};
+use cornjacket_testkit::shared::unique_name;
+use cornjacket_testkit::{Program, wait};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -22,6 +24,7 @@ use super::cornjacket::{Cornjacket, stop};
 use super::events::reading;
 use super::full_stack::FullStack;
 use super::gateway::{authorized, traefik};
+use super::mqtt::until_running;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -129,5 +132,29 @@ async fn one_trace_leads_from_traefik_to_the_state() -> anyhow::Result<()> {
     assert!(answer.header("traceparent").contains(TRACE), "{answer:?}");
     let whole = collector.until_whole(&[&WAY[..], &["ReverseProxy"]].concat()).await;
     whole.with_context(|| traefik.log().unwrap_or_default())?;
+    stop(process).await
+}
+
+/// So does what a device says in a user property.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_a_user_property_of_mqtt_to_the_state() -> anyhow::Result<()> {
+    let collector = Collector::default();
+    let address = collector.start().await?;
+    let broker = Broker::get(&["pump-7".to_owned()]).await?;
+    let client_id = unique_name("traced");
+    let settings =
+        [("mqtt.url", broker.url.as_str()), ("mqtt.client_id", &client_id), ("mqtt.lease_ms", "400")];
+    let cornjacket = traced(FullStack::shared().await?.cornjacket(&settings)?, &address);
+    let process = cornjacket.start().await?;
+    until_running(&cornjacket).await?;
+    let port = broker.port.to_string();
+    let publish =
+        Program::new("mosquitto_pub").args(["-V", "mqttv5", "-q", "1", "-h", &broker.host, "-p", &port]);
+    let publish = publish.args(["-u", "pump-7", "-P", &password("pump-7")]);
+    let publish = publish.args(["-D", "publish", "user-property", "traceparent", &traceparent()]);
+    let publish = publish.args(["-t", "cornjacket/v1/pump-7/sensor.reading"]);
+    let message = r#"{"id": "traced", "measurements": [{"metric": "temperature", "value": 1}]}"#;
+    publish.args(["-m", message]).output(DEADLINE).await?;
+    collector.until_whole(&WAY[2..]).await?;
     stop(process).await
 }

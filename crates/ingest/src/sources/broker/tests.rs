@@ -177,7 +177,7 @@ impl Client {
         let mut body = u16::try_from(topic.len())?.to_be_bytes().to_vec();
         body.extend(topic.as_bytes());
         body.extend([0, id]);
-        body.extend(format!(r#"{{"id": "{id}"}}"#).as_bytes());
+        body.extend(format!(r#"{{"id": "{id}", "struct": {{}}}}"#).as_bytes());
         self.send(0x32, &body).await
     }
 
