@@ -128,7 +128,11 @@ async fn late_samples_reach_their_buckets(cornjacket: &Cornjacket) -> anyhow::Re
 async fn questions_are_checked_and_gaps_filled(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let hour = RollupStep::Hour.bucket_of(SystemClock.now() - 5 * HOUR);
     for (id, hours, value) in [("a", 0, 1.0), ("b", 3, 7.0)] {
-        cornjacket.append(at(hour + HOUR * hours, "pump-2", id, value)).await?;
+        let receipt = cornjacket.append(at(hour + HOUR * hours, "pump-2", id, value)).await?;
+        // Its partition may not be that of pump-3, and a token is of one.
+        let mut included = question("pump-2", hour, hour + 4 * HOUR);
+        included.consistency_token = receipt.consistency_token;
+        samples(cornjacket, &included).await?;
     }
     let last = cornjacket.append(at(hour + HOUR, "pump-3", "c", 2.0)).await?;
     let both = QuerySeriesRequest {
