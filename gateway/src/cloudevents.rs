@@ -22,7 +22,6 @@ use prost::{Message, Name};
 use prost_reflect::DynamicMessage;
 use tonic::Code;
 
-use crate::context;
 use crate::field_error::FieldError;
 use crate::gateway::Gateway;
 use crate::idempotency;
@@ -43,10 +42,7 @@ impl Gateway {
         let gateway = self.clone();
         let take = move |request: axum::extract::Request| async move {
             let (parts, body) = request.into_parts();
-            take_in(&gateway, &parts, body).await.unwrap_or_else(|problem| {
-                let id = context::request_id(&parts.headers);
-                problem.with_request_id(id.to_str().unwrap_or_default()).into_response()
-            })
+            take_in(&gateway, &parts, body).await.unwrap_or_else(|problem| problem.answer(&parts.headers))
         };
         let other = async || Problem::other_methods(&[http::Method::POST]);
         Router::new().route(PATH, post(take).fallback(other))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use cornjacket_proto::DESCRIPTOR_POOL;
 use http::uri::PathAndQuery;
@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::context::{self, CallContext};
+use crate::context::CallContext;
 use crate::error::BuildError;
 use crate::layers;
 use crate::options::Options;
@@ -118,9 +118,6 @@ impl Gateway {
             Found::OtherMethods(methods) => Err(Problem::other_methods(&methods)),
             Found::Nothing => Err(Problem::no_such_path()),
         };
-        answer.unwrap_or_else(|problem| {
-            let id = context::request_id(&parts.headers);
-            problem.with_request_id(id.to_str().unwrap_or_default()).into_response()
-        })
+        answer.unwrap_or_else(|problem| problem.answer(&parts.headers))
     }
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use cornjacket_auth::{Authenticator, ClientAddress};
 use http::HeaderMap;
 
-use crate::context;
 use crate::problem::Problem;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -54,10 +53,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     let client = guard.client(peer, request.headers());
     match guard.authenticator.authenticate(request.headers(), client).await {
         Ok(_) => next.run(request).await,
-        Err(failure) => {
-            let id = context::request_id(request.headers());
-            Problem::from(failure).with_request_id(id.to_str().unwrap_or_default()).into_response()
-        }
+        Err(failure) => Problem::from(failure).answer(request.headers()),
     }
 }
 

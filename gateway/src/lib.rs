@@ -41,6 +41,7 @@ mod upstream;
 
 pub use bind::bind;
 pub use body::{BodyLimits, read as read_body};
+pub use codec::BytesCodec;
 pub use context::{CallContext, REQUEST_ID, request_id};
 pub use error::BuildError;
 pub use field_error::FieldError;

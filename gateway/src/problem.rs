@@ -14,6 +14,7 @@ use serde::Serialize;
 use tonic::Code;
 
 use crate::any;
+use crate::context;
 use crate::field_error::FieldError;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -101,6 +102,12 @@ impl Problem {
     pub fn with_request_id(mut self, id: &str) -> Self {
         self.0.content.request_id = Some(id.to_owned());
         self
+    }
+
+    /// The answer to the request with these headers, whose id it names.
+    pub(crate) fn answer(self, request: &HeaderMap) -> Response {
+        let id = context::request_id(request);
+        self.with_request_id(id.to_str().unwrap_or_default()).into_response()
     }
 
     /// One header more; a value that is none is left out.

@@ -12,6 +12,7 @@ use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
 use cornjacket_proto::ingest::{AppendRequest, Receipt};
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
+pub use cornjacket_testkit::http::get as http_get;
 use cornjacket_testkit::{Process, Program, ports};
 use tempfile::TempDir;
 use tonic::Status;
@@ -26,6 +27,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What tokens are signed with.
 pub const SECRET: &str = "a secret that is good for tests alone";
+
+/// Whom they are for.
+pub const AUDIENCE: &str = "cornjacket";
 
 /// A connection whose calls carry a token.
 pub type Connection = InterceptedService<Channel, Bearer>;
@@ -60,21 +64,16 @@ pub fn token() -> anyhow::Result<String> {
 
 /// The same by a clock that is so much ahead.
 fn token_in(ahead: Duration) -> anyhow::Result<String> {
-    let request = TokenRequest {
-        name: "tests".to_owned(),
-        scopes: Scope::ALL.to_vec(),
-        subjects: None,
-        sources: None,
-        audience: "cornjacket".to_owned(),
-        issuer: None,
-        lifetime: cornjacket_auth::DEFAULT_LIFETIME,
-    };
-    Ok(cornjacket_auth::mint(&SECRET.to_owned().into(), &request, SystemClock.now() + ahead)?)
+    minted_in(ahead, &TokenRequest::new("tests", &Scope::ALL, AUDIENCE))
 }
 
 /// A token that says so.
 pub fn minted(request: &TokenRequest) -> anyhow::Result<String> {
-    Ok(cornjacket_auth::mint(&SECRET.to_owned().into(), request, SystemClock.now())?)
+    minted_in(Duration::ZERO, request)
+}
+
+fn minted_in(ahead: Duration, request: &TokenRequest) -> anyhow::Result<String> {
+    Ok(cornjacket_auth::mint(&SECRET.to_owned().into(), request, SystemClock.now() + ahead)?)
 }
 
 /// How to start it; every port is a free one and stays the same over restarts.
@@ -189,9 +188,14 @@ impl Cornjacket {
 
     /// A connection to one of its ports, with a token for everything.
     pub async fn channel(&self, port: u16) -> anyhow::Result<Connection> {
+        self.channel_with(port, &token_in(self.ahead)?).await
+    }
+
+    /// The same with that token.
+    pub async fn channel_with(&self, port: u16, token: &str) -> anyhow::Result<Connection> {
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?.timeout(CALL_DEADLINE);
         let channel = endpoint.connect().await.with_context(|| format!("port {port}"))?;
-        Ok(InterceptedService::new(channel, Bearer::new(&token_in(self.ahead)?)?))
+        Ok(InterceptedService::new(channel, Bearer::new(token)?))
     }
 
     pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Connection>> {
@@ -220,16 +224,4 @@ pub async fn stop(mut process: Process) -> anyhow::Result<()> {
 /// What `/readyz` answers, by its status line: no HTTP client is needed for that.
 pub async fn is_ready(ops: u16) -> bool {
     http_get(ops, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
-}
-
-/// The whole answer to a GET, head and body.
-pub async fn http_get(port: u16, path: &str) -> anyhow::Result<String> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
-        .await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
 }

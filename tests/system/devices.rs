@@ -9,7 +9,7 @@ use cornjacket_proto::events::Event;
 use cornjacket_proto::query::ListEventsRequest;
 use cornjacket_testkit::{Process, Program, ports, wait};
 
-use super::cornjacket::{Cornjacket, minted, stop};
+use super::cornjacket::{AUDIENCE, Cornjacket, minted, stop};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -110,13 +110,8 @@ async fn a_token_may_be_the_password() -> anyhow::Result<()> {
     let process = cornjacket.start().await?;
     let token = |scope, subjects: Option<&str>| {
         minted(&TokenRequest {
-            name: "gateway".to_owned(),
-            scopes: vec![scope],
             subjects: subjects.map(|subjects| vec![subjects.to_owned()]),
-            sources: None,
-            audience: "cornjacket".to_owned(),
-            issuer: None,
-            lifetime: cornjacket_auth::DEFAULT_LIFETIME,
+            ..TokenRequest::new("gateway", &[scope], AUDIENCE)
         })
     };
     let good = token(Scope::Ingest, Some("line-1/*"))?;

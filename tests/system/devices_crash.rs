@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use cornjacket_domain::StoredEvent;
 use cornjacket_proto::admin::ListDevicesRequest;
+use cornjacket_testkit::device::Device;
 use cornjacket_testkit::wait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::cornjacket::{Cornjacket, stop};
 use super::devices::{add, with_broker};
@@ -20,9 +18,6 @@ use super::load::{self, Random};
 
 /// Messages that a device has under way.
 const WINDOW: usize = 8;
-/// How long a device waits for an answer before it connects anew.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// How long it takes until all devices are logged in, on a machine that is busy.
 const LOGINS: Duration = Duration::from_mins(1);
 
@@ -33,60 +28,6 @@ fn counts(acknowledged: &Acknowledged) -> BTreeMap<String, usize> {
     acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The least of MQTT 3.1.1 that a device needs. Written out here, since the order of acknowledgements is the point.
-struct Connection(TcpStream);
-
-impl Connection {
-    async fn open(port: u16, name: &str, password: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
-        let mut connection = Self(stream);
-        // Protocol, level 4; user name, password, no clean session; keep alive of a minute.
-        let mut body = b"\x00\x04MQTT\x04\xc0\x00\x3c".to_vec();
-        for text in [name, name, password] {
-            body.extend(u16::try_from(text.len())?.to_be_bytes());
-            body.extend(text.as_bytes());
-        }
-        connection.send(0x10, &body).await?;
-        let (kind, answer) = connection.receive().await?;
-        ensure!(kind == 0x20 && answer.get(1) == Some(&0), "not connected: {kind:#x} {answer:?}");
-        Ok(connection)
-    }
-
-    async fn publish(&mut self, topic: &str, number: usize, payload: &str) -> anyhow::Result<()> {
-        let mut body = u16::try_from(topic.len())?.to_be_bytes().to_vec();
-        body.extend(topic.as_bytes());
-        body.extend(packet_id(number).to_be_bytes());
-        body.extend(payload.as_bytes());
-        self.send(0x32, &body).await
-    }
-
-    /// Waits for a PUBACK: its packet id.
-    async fn acknowledged(&mut self) -> anyhow::Result<u16> {
-        let (kind, body) = self.receive().await?;
-        ensure!(kind == 0x40 && body.len() == 2, "no PUBACK: {kind:#x} {body:?}");
-        Ok(u16::from_be_bytes([body[0], body[1]]))
-    }
-
-    async fn send(&mut self, kind: u8, body: &[u8]) -> anyhow::Result<()> {
-        let (low, high) = (u8::try_from(body.len() % 128)?, u8::try_from(body.len() / 128)?);
-        let mut packet = if high == 0 { vec![kind, low] } else { vec![kind, low | 0x80, high] };
-        packet.extend(body);
-        Ok(self.0.write_all(&packet).await?)
-    }
-
-    /// A short packet: its first byte and its body.
-    async fn receive(&mut self) -> anyhow::Result<(u8, Vec<u8>)> {
-        let receive = async {
-            let kind = self.0.read_u8().await?;
-            let mut body = vec![0; self.0.read_u8().await?.into()];
-            self.0.read_exact(&mut body).await?;
-            std::io::Result::Ok((kind, body))
-        };
-        Ok(timeout(PATIENCE, receive).await.context("no answer")??)
-    }
-}
-
 /// Above zero.
 fn packet_id(number: usize) -> u16 {
     u16::try_from(number % 60_000).unwrap_or_default() + 1
@@ -94,9 +35,9 @@ fn packet_id(number: usize) -> u16 {
 
 /// Tries until nobody listens any more. The broker gives each connection ten seconds for its login, which is not enough when
 /// very many come at once to a machine that is busy.
-async fn log_in(port: u16, name: &str, password: &str) -> anyhow::Result<Connection> {
+async fn log_in(port: u16, name: &str, password: &str) -> anyhow::Result<Device> {
     loop {
-        match Connection::open(port, name, password).await {
+        match Device::connect(port, name, password).await {
             Err(error) if is_refused(&error) => return Err(error),
             Err(_) => {}
             connected => return connected,
@@ -119,7 +60,7 @@ async fn send(port: u16, name: &str, password: &str, acknowledged: &Acknowledged
     loop {
         while sent < done + WINDOW {
             let event = format!(r#"{{"id": "{sent}", "struct": {{}}}}"#);
-            connection.publish(&topic, sent, &event).await?;
+            connection.publish(&topic, packet_id(sent), &event).await?;
             sent += 1;
         }
         let id = connection.acknowledged().await?;

@@ -5,47 +5,11 @@ use std::time::Duration;
 use cornjacket_proto::ingest::AppendRequest;
 use cornjacket_proto::query::{GetEventRequest, GetProjectionRequest};
 use cornjacket_testkit::Program;
-use prost::bytes::{Buf, BufMut, Bytes};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::cornjacket::{Cornjacket, http_get, stop, token};
 use super::events::reading;
 use super::tools::{grpcurl, tool};
-
-/// Sends bytes as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpcurl_lists_describes_appends_and_asks() -> anyhow::Result<()> {

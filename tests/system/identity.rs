@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cornjacket_auth::{TokenRequest, access};
 use cornjacket_domain::{Clock, Scope, SystemClock};
-use cornjacket_gateway::{Route, Routes};
+use cornjacket_gateway::{BytesCodec, Route, Routes};
 use cornjacket_proto::query::TailEventsRequest;
 use cornjacket_proto::{DESCRIPTOR_POOL, DynamicMessage};
 use cornjacket_testkit::Process;
@@ -17,12 +17,10 @@ use prost::bytes::Bytes;
 use prost_reflect::{DeserializeOptions, MethodDescriptor};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 
-use super::cornjacket::{Bearer, Cornjacket, SECRET, http_get, minted, stop};
-use super::doors::BytesCodec;
+use super::cornjacket::{AUDIENCE, Cornjacket, SECRET, http_get, minted, stop};
 use super::events::reading;
 use super::http::{self, Answer};
 
@@ -33,15 +31,7 @@ const QUIET: Duration = Duration::from_millis(700);
 const HUSH: &str = "hush-hush";
 
 fn request(scopes: &[Scope]) -> TokenRequest {
-    TokenRequest {
-        name: "somebody".to_owned(),
-        scopes: scopes.to_vec(),
-        subjects: None,
-        sources: None,
-        audience: "cornjacket".to_owned(),
-        issuer: None,
-        lifetime: Duration::from_hours(1),
-    }
+    TokenRequest::new("somebody", scopes, AUDIENCE)
 }
 
 /// Every method of ours.
@@ -345,8 +335,7 @@ async fn a_stream_ends_when_its_token_does() -> anyhow::Result<()> {
     let (_folder, cornjacket, process) = started(&[]).await?;
     cornjacket.append(reading("pump", "1", 1.0)).await?;
     let short = || minted(&TokenRequest { lifetime: Duration::from_secs(2), ..request(&[Scope::Query]) });
-    let channel = Endpoint::from_shared(format!("http://127.0.0.1:{}", cornjacket.query))?.connect().await?;
-    let channel = InterceptedService::new(channel, Bearer::new(&short()?)?);
+    let channel = cornjacket.channel_with(cornjacket.query, &short()?).await?;
     let mut query = cornjacket_proto::query::query_service_client::QueryServiceClient::new(channel);
     let mut tail = query.tail_events(TailEventsRequest::default()).await?.into_inner();
     let end = async {

@@ -15,11 +15,9 @@ use cornjacket_proto::query::GetProjectionRequest;
 use cornjacket_testkit::{Program, wait};
 use prost_types::Value;
 use prost_types::value::Kind;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use super::cornjacket::{Bearer, Cornjacket, http_get, minted, operator, stop};
+use super::cornjacket::{AUDIENCE, Cornjacket, http_get, minted, operator, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, PARTITIONS, read_log};
 
@@ -164,17 +162,11 @@ async fn what_the_database_cannot_keep_parks_its_key_alone() -> anyhow::Result<(
 async fn of_others(cornjacket: &Cornjacket, letter: &DeadLetter) -> anyhow::Result<()> {
     let limited = async |subject: &str| -> anyhow::Result<_> {
         let request = TokenRequest {
-            name: "operator".to_owned(),
-            scopes: vec![Scope::Admin],
             subjects: Some(vec![subject.to_owned()]),
-            sources: None,
-            audience: "cornjacket".to_owned(),
-            issuer: None,
-            lifetime: DEADLINE,
+            ..TokenRequest::new("operator", &[Scope::Admin], AUDIENCE)
         };
-        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", cornjacket.query))?;
-        let bearer = Bearer::new(&minted(&request)?)?;
-        Ok(AdminServiceClient::new(InterceptedService::new(endpoint.connect().await?, bearer)))
+        let channel = cornjacket.channel_with(cornjacket.query, &minted(&request)?).await?;
+        Ok(AdminServiceClient::new(channel))
     };
     let DeadLetter { consumer, topic, partition, offset, .. } = letter.clone();
     let get = GetDeadLetterRequest { consumer, topic, partition, offset };

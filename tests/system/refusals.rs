@@ -108,7 +108,7 @@ async fn malformed_protobuf_is_refused() -> anyhow::Result<()> {
             "/cornjacket.ingest.v1.IngestService/Append",
         );
         let request = tonic::Request::new(prost::bytes::Bytes::copy_from_slice(garbage));
-        let status = client.unary(request, path, super::doors::BytesCodec).await.expect_err("refused");
+        let status = client.unary(request, path, cornjacket_gateway::BytesCodec).await.expect_err("refused");
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     }
     stop(process).await

@@ -41,6 +41,21 @@ pub fn new_secret() -> String {
     URL_SAFE_NO_PAD.encode(secret)
 }
 
+impl TokenRequest {
+    /// One for `audience` that is limited to no subjects and sources, and lives for [`DEFAULT_LIFETIME`].
+    pub fn new(name: impl Into<String>, scopes: &[Scope], audience: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            scopes: scopes.to_vec(),
+            subjects: None,
+            sources: None,
+            audience: audience.into(),
+            issuer: None,
+            lifetime: DEFAULT_LIFETIME,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,

@@ -14,6 +14,7 @@ mod health;
 mod outcome;
 mod owned;
 mod redrive;
+mod told;
 mod way_back;
 
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ pub use self::health::State;
 pub use self::outcome::{AnyError, HandlerError};
 pub use self::owned::ParkLimits;
 use self::owned::{Owned, Partitions, Reads, state_of_all};
+pub use self::told::Told;
 use crate::checkpoint::{Orders, Report};
 use crate::consumer::way_back::WayBack;
 use crate::{Assigned, Assignment, Begin, Bus, BusError, Checkpoint, CheckpointError, Delivered, Delivery};
@@ -40,8 +42,6 @@ use crate::{PartitionedLog, Records, Subscription, TopicPartition};
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often operators are heard, and told what is new.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How often they are told that nothing is new.
-const REPEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long redriving may keep new records waiting.
 const REDRIVE_SLICE: Duration = Duration::from_millis(200);
 
@@ -78,13 +78,6 @@ struct Hand {
     /// What came while it was paused, or cannot be parked. Nothing more is asked for until it is handled.
     held: Records,
     way_back: Option<WayBack>,
-}
-
-/// What operators were last told, and when.
-#[derive(Debug, Default)]
-struct Told {
-    reports: Vec<Report>,
-    at: Option<Instant>,
 }
 
 /// Why a subscription is given up; the next one begins from the checkpoint.
@@ -263,13 +256,18 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     }
 
     /// Tells operators how it is, and hears what they want. Nothing while it cannot: it goes on as before.
-    async fn report(&self, owned: &mut Partitions, paused: bool, told: &mut Told) -> Option<Orders> {
+    async fn report(
+        &self,
+        owned: &mut Partitions,
+        paused: bool,
+        told: &mut Told<Vec<Report>>,
+    ) -> Option<Orders> {
         let report = |(at, owned): (&TopicPartition, &Owned)| {
             let (state, reason) = owned.report(paused);
             Report { at: *at, state: state.name(), reason }
         };
         let reports: Vec<Report> = owned.iter().map(report).collect();
-        let known = reports == told.reports && told.at.is_some_and(|at| at.elapsed() < REPEAT_EVERY);
+        let known = told.knows(&reports);
         let news = if known { &[][..] } else { &reports[..] };
         let milestones: Vec<_> = owned.iter().filter_map(|(at, owned)| owned.milestone(*at)).collect();
         match self.checkpoint.report(self.handler.name(), news, &milestones).await {
@@ -278,7 +276,7 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
                     owned.untold = None;
                 }
                 if !known {
-                    *told = Told { reports, at: Some(Instant::now()) };
+                    told.note(reports);
                 }
                 Some(orders)
             }

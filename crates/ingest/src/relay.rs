@@ -93,7 +93,7 @@ impl Relay {
     }
 
     async fn work_or_wait(&self) {
-        let holder = format!("process {}", std::process::id());
+        let holder = cornjacket_store::holder();
         loop {
             match self.checkpoint.claim(&holder, self.options.lease).await {
                 Ok(Some(claim)) => self.work_until_trouble(claim).await,

@@ -36,7 +36,7 @@ impl StoreCheckpoint {
             dead_letters: store.dead_letters.clone(),
             consumers: store.consumers.clone(),
             clock,
-            holder: crate::watchdog::holder(),
+            holder: cornjacket_store::holder(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The gateway as a role: where each service is, and what the settings say.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use cornjacket_gateway::openapi::{self, About};
@@ -18,19 +20,24 @@ use crate::tls::Client;
 pub type Local = HashMap<&'static str, Upstream>;
 
 /// The services that the gateway is for, each with the setting that says where it is, when not here.
-const SERVICES: [(&str, &str); 3] = [
-    ("cornjacket.ingest.v1.IngestService", "gateway.ingest_url"),
-    ("cornjacket.query.v1.QueryService", "gateway.query_url"),
-    ("cornjacket.admin.v1.AdminService", "gateway.query_url"),
+const SERVICES: [(&str, &str, UrlOf); 3] = [
+    ("cornjacket.ingest.v1.IngestService", "gateway.ingest_url", |settings| &settings.ingest_url),
+    ("cornjacket.query.v1.QueryService", "gateway.query_url", |settings| &settings.query_url),
+    ("cornjacket.admin.v1.AdminService", "gateway.query_url", |settings| &settings.query_url),
 ];
+
+type UrlOf = fn(&config::Gateway) -> &str;
+
+/// Made when somebody first asks for it: starting does not wait for it.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    let about = About { version: env!("CARGO_PKG_VERSION").to_owned(), servers: Vec::new() };
+    openapi::document(&DESCRIPTOR_POOL, &about).to_string().into()
+});
 
 /// The gateway to these services.
 pub fn gateway(settings: &Settings, local: &Local) -> anyhow::Result<Gateway> {
-    let upstreams = SERVICES.map(|(service, setting)| {
-        let url = match setting {
-            "gateway.ingest_url" => &settings.gateway.ingest_url,
-            _ => &settings.gateway.query_url,
-        };
+    let upstreams = SERVICES.map(|(service, setting, url_of)| {
+        let url = url_of(&settings.gateway);
         let upstream = if url.is_empty() {
             let here = local.get(service).cloned();
             here.with_context(|| format!("{setting}: must be set, as {service} is not in this process"))
@@ -58,9 +65,7 @@ pub fn router(gateway: &Gateway, guard: Option<Guard>) -> Router {
         Some(guard) => guard.around(api),
         None => api,
     };
-    let about = About { version: env!("CARGO_PKG_VERSION").to_owned(), servers: Vec::new() };
-    let document = openapi::document(&DESCRIPTOR_POOL, &about).to_string();
-    let document = get(async move || ([(CONTENT_TYPE, "application/json")], document));
+    let document = get(async || ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()));
     gateway.layered(Router::new().route("/openapi.json", document).fallback_service(api))
 }
 

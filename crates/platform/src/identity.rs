@@ -36,7 +36,7 @@ fn options(auth: &Auth) -> anyhow::Result<Options> {
     Ok(Options {
         secret: secret(auth),
         keys: keys(auth),
-        issuer: Some(auth.issuer.clone()).filter(|issuer| !issuer.is_empty()),
+        issuer: issuer(auth),
         audience: auth.audience.clone(),
         algorithms: algorithms(&auth.algorithms)?,
         leeway: Duration::from_secs(auth.leeway_s),
@@ -44,6 +44,10 @@ fn options(auth: &Auth) -> anyhow::Result<Options> {
         failure_burst: failures,
         ..Options::default()
     })
+}
+
+fn issuer(auth: &Auth) -> Option<String> {
+    Some(auth.issuer.clone()).filter(|issuer| !issuer.is_empty())
 }
 
 fn secret(auth: &Auth) -> Option<SecretString> {
@@ -72,16 +76,14 @@ fn algorithms(names: &[String]) -> anyhow::Result<Option<Vec<Algorithm>>> {
 /// A token that this machine's secret vouches for, for a verb of the binary itself; none without a secret.
 pub fn own_token(auth: &Auth, name: &str) -> anyhow::Result<Option<String>> {
     let Some(_) = auth.secret.expose() else { return Ok(None) };
-    let request = TokenRequest {
-        name: name.to_owned(),
-        scopes: Scope::ALL.to_vec(),
-        subjects: None,
-        sources: None,
-        audience: auth.audience.clone(),
-        issuer: Some(auth.issuer.clone()).filter(|issuer| !issuer.is_empty()),
-        lifetime: cornjacket_auth::LONGEST_LIFETIME,
-    };
+    let lifetime = cornjacket_auth::LONGEST_LIFETIME;
+    let request = TokenRequest { lifetime, ..token_request(auth, name, &Scope::ALL) };
     minted(auth, &request).map(Some)
+}
+
+/// What a token of ours says that is accepted here.
+pub fn token_request(auth: &Auth, name: &str, scopes: &[Scope]) -> TokenRequest {
+    TokenRequest { issuer: issuer(auth), ..TokenRequest::new(name, scopes, &*auth.audience) }
 }
 
 /// A token that says so, signed with the settings' secret.

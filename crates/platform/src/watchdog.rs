@@ -163,7 +163,7 @@ impl Watchdog {
                 at: status.at.clone(),
                 state: stage.state().name().to_owned(),
                 reason: "made no progress and was started anew".into(),
-                holder: holder(),
+                holder: cornjacket_store::holder(),
                 reported_at: seen.now,
             })
             .collect();
@@ -195,13 +195,9 @@ fn expectations(stage: &Stage, seen: &Seen) -> Vec<(Place, u64, u64)> {
 
 /// Another process that reports answers for its partitions itself.
 fn is_ours(status: &ConsumerStatus, now: Timestamp) -> bool {
-    let others = |report: &ConsumerReport| report.holder != holder() && report.is_fresh(now);
+    let others =
+        |report: &ConsumerReport| report.holder != cornjacket_store::holder() && report.is_fresh(now);
     !status.report.as_ref().is_some_and(others)
-}
-
-/// Names this process to operators.
-pub fn holder() -> String {
-    format!("process {}", std::process::id())
 }
 
 fn record(stage: &Stage) {

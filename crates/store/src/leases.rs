@@ -7,6 +7,11 @@ use async_trait::async_trait;
 
 use crate::StoreError;
 
+/// Names this process to operators, as whoever holds a lease or reports.
+pub fn holder() -> String {
+    format!("process {}", std::process::id())
+}
+
 /// Rights that one process has at a time, by name. A lease saves work and quarrels; it is no proof, since whoever was
 /// paused does not know yet that it has lost it.
 #[async_trait]

@@ -28,7 +28,7 @@ pub use dead_letters::{
 pub use devices::{Device, Devices, PasswordHash};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
-pub use leases::Leases;
+pub use leases::{Leases, holder};
 pub use milestones::Milestone;
 pub use offsets::{ConsumerPartition, MQTT, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};

@@ -6,6 +6,8 @@
 //! | [`traefik`] | a Traefik of a test's own, with the configuration that the project ships |
 //! | [`postgres`], [`kafka`], [`mosquitto`] | a server of a test's own, to kill, pause and restart |
 //! | [`program`], [`process`] | any other child process: the `cornjacket` binary, say |
+//! | [`device`] | a device that speaks MQTT 3.1.1 byte by byte |
+//! | [`http`] | a GET without a client |
 //! | [`scratch`] | a temporary folder that goes even when the test process is killed |
 //! | [`ports`] | loopback ports that nobody else gets |
 //! | [`wait`] | waiting on a condition, with a deadline and a name for the error |
@@ -13,6 +15,8 @@
 //! The binary `with-servers` runs a command with both shared servers up: `tests/run` is made of it.
 //! Linux only: it reads /proc and needs util-linux' setpriv. `tests/setup` installs the servers.
 
+pub mod device;
+pub mod http;
 pub mod kafka;
 pub mod mosquitto;
 pub mod ports;

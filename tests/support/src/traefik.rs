@@ -5,9 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::http::get;
 use crate::{Process, Program, Scratch, ports};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -70,13 +69,4 @@ fn adapted(web: u16, own: u16) -> anyhow::Result<String> {
         text.replace_range(at..at + from.len(), &to);
     }
     Ok(text)
-}
-
-async fn get(port: u16, path: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
 }

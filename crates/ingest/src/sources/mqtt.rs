@@ -106,7 +106,7 @@ impl Mqtt {
             self.work(&stop).await;
             return;
         }
-        let holder = format!("process {}", std::process::id());
+        let holder = cornjacket_store::holder();
         while !stop.is_cancelled() {
             let claim = self.leases.claim(NAME, &holder, self.options.lease).await;
             let pause = async {

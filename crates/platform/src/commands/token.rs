@@ -46,13 +46,10 @@ impl Token {
         dev::adopt_secret(settings, &self.data)?;
         let auth = &settings.auth;
         let request = TokenRequest {
-            name: self.name,
-            scopes: self.scopes,
             subjects: self.subjects,
             sources: self.sources,
-            audience: auth.audience.clone(),
-            issuer: Some(auth.issuer.clone()).filter(|issuer| !issuer.is_empty()),
             lifetime: self.lifetime.unwrap_or(DEFAULT_LIFETIME),
+            ..identity::token_request(auth, &self.name, &self.scopes)
         };
         println!("{}", identity::minted(auth, &request)?);
         Ok(())

@@ -8,8 +8,7 @@ use cornjacket_domain::clock::ManualClock;
 use cornjacket_domain::{Event, Limits, Partitions, Scope, StoredEvent, Timestamp};
 use cornjacket_proto::status::ErrorKind;
 use cornjacket_store::{Appended, Device, EventLog, Head, PasswordHash, Range};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use cornjacket_testkit::device;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -20,7 +19,6 @@ use super::*;
 use crate::quota::Quota;
 use crate::{GroupCommit, group_commit};
 
-const DEADLINE: Duration = Duration::from_secs(20);
 /// A token of the tests: what `Tokens` below knows.
 const TOKEN: &str = "eyJ.test.token";
 
@@ -154,61 +152,28 @@ fn no_quota() -> Quota {
     Quota::new(0, 0)
 }
 
-/// A device, as far as it takes.
-struct Client(TcpStream);
+/// A device with topics of ours and numbered events.
+struct Client(device::Device);
 
 impl Client {
     async fn connect(to: &Running, name: &str, password: &str) -> anyhow::Result<Self> {
-        let mut client = Self(TcpStream::connect(to.address).await?);
-        let mut body = b"\x00\x04MQTT\x04\xc0\x00\x3c".to_vec();
-        for text in [name, name, password] {
-            body.extend(u16::try_from(text.len())?.to_be_bytes());
-            body.extend(text.as_bytes());
-        }
-        client.send(0x10, &body).await?;
-        let (kind, body) = client.receive().await?;
-        ensure!((kind, body.get(1)) == (0x20, Some(&0)), "refused: {body:?}");
-        Ok(client)
+        device::Device::connect(to.address.port(), name, password).await.map(Self)
     }
 
     /// Publishes with QoS 1 on `cornjacket/v1/{rest}`.
-    async fn publish(&mut self, rest: &str, id: u8) -> anyhow::Result<()> {
-        let topic = format!("cornjacket/v1/{rest}");
-        let mut body = u16::try_from(topic.len())?.to_be_bytes().to_vec();
-        body.extend(topic.as_bytes());
-        body.extend([0, id]);
-        body.extend(format!(r#"{{"id": "{id}", "struct": {{}}}}"#).as_bytes());
-        self.send(0x32, &body).await
+    async fn publish(&mut self, rest: &str, id: u16) -> anyhow::Result<()> {
+        let event = format!(r#"{{"id": "{id}", "struct": {{}}}}"#);
+        self.0.publish(&format!("cornjacket/v1/{rest}"), id, &event).await
     }
 
-    async fn acknowledged(&mut self, id: u8) -> anyhow::Result<()> {
-        let (kind, body) = self.receive().await?;
-        ensure!(kind == 0x40 && body == [0, id], "not the PUBACK of {id}: {kind:#x} {body:?}");
+    async fn acknowledged(&mut self, id: u16) -> anyhow::Result<()> {
+        let found = self.0.acknowledged().await?;
+        ensure!(found == id, "the PUBACK of {found}, not of {id}");
         Ok(())
     }
 
-    /// The connection ends, and nothing comes before that.
     async fn ends(&mut self) -> anyhow::Result<()> {
-        let mut rest = Vec::new();
-        // The system may say that it was reset, if there is something left that nobody read.
-        let read = timeout(DEADLINE, self.0.read_to_end(&mut rest)).await.context("it goes on")?;
-        ensure!(read.is_err() || rest.is_empty(), "something came: {rest:?}");
-        Ok(())
-    }
-
-    async fn send(&mut self, kind: u8, body: &[u8]) -> anyhow::Result<()> {
-        let packet = [&[kind, u8::try_from(body.len())?], body].concat();
-        Ok(self.0.write_all(&packet).await?)
-    }
-
-    async fn receive(&mut self) -> anyhow::Result<(u8, Vec<u8>)> {
-        let receive = async {
-            let kind = self.0.read_u8().await?;
-            let mut body = vec![0; self.0.read_u8().await?.into()];
-            self.0.read_exact(&mut body).await?;
-            std::io::Result::Ok((kind, body))
-        };
-        Ok(timeout(DEADLINE, receive).await.context("no answer")??)
+        self.0.ends().await
     }
 }
 
@@ -223,7 +188,7 @@ async fn acknowledgements_follow_commits_in_order_and_devices_share_them() -> an
         }
         clients.push(client);
     }
-    let too_early = timeout(Duration::from_millis(200), clients[0].receive()).await;
+    let too_early = timeout(Duration::from_millis(200), clients[0].0.acknowledged()).await;
     ensure!(too_early.is_err(), "nothing is stored yet");
     running.world.gate.add_permits(100);
     for client in &mut clients {

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cornjacket_bus::consumer::ParkLimits;
+use cornjacket_bus::consumer::{ParkLimits, State, Told};
 use cornjacket_store::{
     ConsumerPartition, ConsumerReport, DeadLetter, MQTT, ParkedQueue, Progress, Settled, Settlement,
     StoreError,
@@ -126,26 +126,32 @@ impl Letters {
 
     /// Does what operators want, for ever.
     pub(super) async fn attend(&self, intake: &Intake) {
-        let mut ticks = interval(ASK);
+        let (mut ticks, mut told) = (interval(ASK), Told::default());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.ask(intake).await {
+            if let Err(error) = self.ask(intake, &mut told).await {
                 tracing::debug!(%error, "operators' wishes are not known; asking again");
             }
         }
     }
 
-    async fn ask(&self, intake: &Intake) -> Result<(), StoreError> {
+    async fn ask(&self, intake: &Intake, told: &mut Told<State>) -> Result<(), StoreError> {
         let state = self.status.state();
         let report = ConsumerReport {
             at: place(),
             state: state.name().to_owned(),
             reason: state.reason(),
-            holder: format!("process {}", std::process::id()),
+            holder: cornjacket_store::holder(),
             reported_at: self.ports.clock.now(),
         };
-        let orders = self.ports.consumers.report(NAME, &[report]).await?;
+        let reports = [report];
+        let known = told.knows(&state);
+        let news = if known { &[][..] } else { &reports[..] };
+        let orders = self.ports.consumers.report(NAME, news).await?;
+        if !known {
+            told.note(state);
+        }
         self.status.pause(orders.paused);
         if orders.redrive.is_empty() {
             return Ok(());
