@@ -81,7 +81,8 @@ pub async fn take(shared: &Shared, caller: &Caller, message: Message) -> Result<
     }
 }
 
-/// Nothing when the message is at fault.
+/// Nothing when the message is at fault: also when it says what its sender may not say about its own subjects, such as a type
+/// of ours. Cut for that, a device would send it again for ever.
 fn what_now(failure: &Failure) -> Option<NotTaken> {
     match failure.kind() {
         ErrorKind::Invalid
@@ -89,8 +90,9 @@ fn what_now(failure: &Failure) -> Option<NotTaken> {
         | ErrorKind::AlreadyExists
         | ErrorKind::FailedPrecondition
         | ErrorKind::OutOfRange
+        | ErrorKind::PermissionDenied
         | ErrorKind::TooLarge => None,
-        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => Some(NotTaken::Denied),
+        ErrorKind::Unauthenticated => Some(NotTaken::Denied),
         ErrorKind::Exhausted | ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::Internal => {
             Some(NotTaken::Outage)
         }
