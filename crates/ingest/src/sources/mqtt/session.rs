@@ -117,7 +117,10 @@ impl<'a> Session<'a> {
             match packet {
                 // Always: the session may be new to the broker, or the topics to the session.
                 Packet::ConnAck(_) => {
-                    if let Err(error) = client.try_subscribe_many(self.filters()) {
+                    let mut superseded = self.superseded().into_iter();
+                    let unsubscribed = superseded.try_for_each(|filter| client.try_unsubscribe(filter));
+                    if let Err(error) = unsubscribed.and_then(|()| client.try_subscribe_many(self.filters()))
+                    {
                         return error.to_string();
                     }
                 }
@@ -136,14 +139,28 @@ impl<'a> Session<'a> {
     }
 
     fn filters(&self) -> Vec<SubscribeFilterInput> {
-        let share =
-            self.options.shared_group.as_ref().map(|group| format!("$share/{group}/")).unwrap_or_default();
         let filter = |filter: String| {
             // QoS 2 is taken at QoS 1. What the broker kept from before is old.
-            let filter = SubscribeFilterInput::new(format!("{share}{filter}"), QoS::AtLeastOnce);
+            let filter = SubscribeFilterInput::new(self.shared(&filter), QoS::AtLeastOnce);
             filter.retain_forward_rule(RetainForwardRule::Never)
         };
         self.options.topics.filters().into_iter().map(filter).collect()
+    }
+
+    /// What the session may have from other settings, and would bring messages once more.
+    fn superseded(&self) -> Vec<String> {
+        let topics = &self.options.topics;
+        let covered = topics.covered().iter().map(|filter| self.shared(filter)).collect();
+        let alone = if self.options.shared_group.is_some() { topics.filters() } else { Vec::new() };
+        [covered, alone].concat()
+    }
+
+    /// The filter as one of the group's.
+    fn shared(&self, filter: &str) -> String {
+        match &self.options.shared_group {
+            Some(group) => format!("$share/{group}/{filter}"),
+            None => filter.to_owned(),
+        }
     }
 
     /// QoS 0 leaves as much room as the broker may need for QoS 1. One that sends more than the receive-maximum, as Mosquitto

@@ -8,6 +8,10 @@ use std::fmt;
 /// about `plant-7/pump-3`. Its first level is the device, who alone may write below it where the broker is told so.
 pub const PREFIX: &str = "cornjacket/v1/";
 
+/// Brokers send such a topic twice, and there is no subscription of both instead.
+const AMBIGUOUS: &str =
+    "means topics that another one means, or that are ours, and neither means all of the other's";
+
 /// Our own topics, and those that a setting maps to events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topics(Vec<Template>);
@@ -39,8 +43,18 @@ pub struct BadTemplate {
 impl Topics {
     /// Our own topics and these templates; the first that fits counts.
     pub fn new<T: AsRef<str>>(templates: impl IntoIterator<Item = T>) -> Result<Self, BadTemplate> {
-        let parse = |text: T| Template::parse(text.as_ref());
-        templates.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
+        let mut all: Vec<Template> = Vec::new();
+        for text in templates {
+            let template = Template::parse(text.as_ref())?;
+            let is_ambiguous = |other: &Template| {
+                template.meets(other) && !template.covers(other) && !other.covers(&template)
+            };
+            if all.iter().any(is_ambiguous) || template.meets_ours() {
+                return Err(BadTemplate { template: text.as_ref().to_owned(), problem: AMBIGUOUS });
+            }
+            all.push(template);
+        }
+        Ok(Self(all))
     }
 
     /// The subject and the type that a topic means; nothing when it is none of these.
@@ -51,10 +65,28 @@ impl Topics {
         self.0.iter().find_map(|template| template.place(topic))
     }
 
-    /// What to subscribe to.
+    /// What to subscribe to. Of filters that overlap, the widest: brokers may send a message once for each that it fits, and
+    /// one without an id would be as many events.
     pub fn filters(&self) -> Vec<String> {
+        let mapped = self.0.iter().enumerate().filter(|(at, _)| !self.is_covered(*at));
+        std::iter::once(format!("{PREFIX}#"))
+            .chain(mapped.map(|(_, template)| template.to_string()))
+            .collect()
+    }
+
+    /// What needs no subscription beside [`Self::filters`].
+    pub fn covered(&self) -> Vec<String> {
+        let filters = self.filters();
         let mapped = self.0.iter().map(ToString::to_string);
-        std::iter::once(format!("{PREFIX}#")).chain(mapped).collect()
+        mapped.filter(|filter| !filters.contains(filter)).collect()
+    }
+
+    /// By another one; of two that are alike, by the first.
+    fn is_covered(&self, at: usize) -> bool {
+        let covers = |(by, other): (usize, &Template)| {
+            by != at && other.covers(&self.0[at]) && (by < at || !self.0[at].covers(other))
+        };
+        self.0.iter().enumerate().any(covers)
     }
 }
 
@@ -81,6 +113,25 @@ impl Template {
             return Err(bad("must say the type once: as a level {type}, or behind ` = `"));
         }
         Ok(Self { levels, event_type })
+    }
+
+    /// Every topic of the other is one of this, too.
+    fn covers(&self, other: &Self) -> bool {
+        let covers = |(ours, theirs): (&Level, &Level)| ours.is_any() || (ours == theirs);
+        self.levels.len() == other.levels.len() && self.levels.iter().zip(&other.levels).all(covers)
+    }
+
+    /// There is a topic of both.
+    fn meets(&self, other: &Self) -> bool {
+        let meet = |(ours, theirs): (&Level, &Level)| ours.is_any() || theirs.is_any() || ours == theirs;
+        self.levels.len() == other.levels.len() && self.levels.iter().zip(&other.levels).all(meet)
+    }
+
+    /// There is a topic of it that means an event without it.
+    fn meets_ours(&self) -> bool {
+        let ours = PREFIX.trim_end_matches('/').split('/').map(Level::of);
+        let meet = |(level, ours): (&Level, Level)| level.is_any() || *level == ours;
+        self.levels.len() >= 4 && self.levels.iter().zip(ours).all(meet)
     }
 
     fn place<'a>(&'a self, topic: &'a str) -> Option<(&'a str, &'a str)> {
@@ -120,6 +171,10 @@ impl Level {
             other => Self::Text(other.to_owned()),
         }
     }
+
+    const fn is_any(&self) -> bool {
+        matches!(self, Self::Subject | Self::Type)
+    }
 }
 
 #[cfg(test)]
@@ -145,18 +200,37 @@ mod tests {
 
     #[test]
     fn templates_map_topics_of_others() {
-        let topics = Topics::new(["plants/{subject}/telemetry = sensor.reading", "{type}/of/{subject}"]);
+        let topics = Topics::new(["plants/{subject}/telemetry = sensor.reading", "old/{type}/of/{subject}"]);
         let topics = topics.expect("good templates");
         for (topic, place) in [
             ("plants/pump-7/telemetry", Some(("pump-7", "sensor.reading"))),
             ("plants/pump-7/telemetry/raw", None),
             ("plants//telemetry", None),
-            ("door.opened/of/door-3", Some(("door-3", "door.opened"))),
+            ("old/door.opened/of/door-3", Some(("door-3", "door.opened"))),
             ("cornjacket/v1/pump-7/sensor.reading", Some(("pump-7", "sensor.reading"))),
         ] {
             assert_eq!(topics.place(topic), place, "{topic}");
         }
-        assert_eq!(topics.filters(), ["cornjacket/v1/#", "plants/+/telemetry", "+/of/+"]);
+        assert_eq!(topics.filters(), ["cornjacket/v1/#", "plants/+/telemetry", "old/+/of/+"]);
+    }
+
+    #[test]
+    fn no_topic_is_subscribed_to_twice() {
+        let narrow = ["plants/{subject}/telemetry = a", "plants/{subject}/{type}", "plants/{type}/{subject}"];
+        let topics = Topics::new(narrow).expect("good templates");
+        assert_eq!(topics.filters(), ["cornjacket/v1/#", "plants/+/+"]);
+        assert_eq!(topics.covered(), ["plants/+/telemetry"]);
+        assert_eq!(topics.place("plants/pump-7/telemetry"), Some(("pump-7", "a")), "the first that fits");
+        assert!(
+            Topics::new(["{subject}/{type}", "{subject}/{type}/set"]).is_ok(),
+            "none of ours is an event"
+        );
+        for (one, other) in
+            [("plants/{subject}/{type}", "{type}/of/{subject}"), ("x/{subject} = a", "{subject}/{type}/a/b")]
+        {
+            let refused = Topics::new([one, other]).expect_err(other).to_string();
+            assert!(refused.contains(other) && refused.contains(AMBIGUOUS), "{refused}");
+        }
     }
 
     #[test]
