@@ -1,6 +1,7 @@
 //! Whole-system tests: the real binary with real servers.
 
 mod system {
+    pub mod brokers;
     pub mod cornjacket;
     pub mod events;
     pub mod expected;
@@ -24,6 +25,9 @@ mod system {
     mod identity;
     mod mqtt;
     mod mqtt_crash;
+    mod mqtt_doors;
+    mod mqtt_topics;
+    mod mqtt_wills;
     mod openapi;
     mod outages;
     mod own_writes;

@@ -36,19 +36,19 @@ const fn long_size() -> (usize, u32, u32) {
 
 /// What each device was told is accepted: so many messages, numbered from 0.
 #[derive(Clone, Debug, Default)]
-struct Acknowledged(Arc<Mutex<BTreeMap<String, u64>>>);
+pub struct Acknowledged(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Acknowledged {
     fn add(&self, device: &str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(device.to_owned()).or_default() += 1;
     }
 
-    fn all(&self) -> BTreeMap<String, u64> {
+    pub fn all(&self) -> BTreeMap<String, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every one is stored once, and each device's are in order.
-    fn check(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
+    pub fn check(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
         let mut stored: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for event in log {
             let event = event.decode()?;
@@ -72,7 +72,7 @@ impl Acknowledged {
 }
 
 /// A device, which publishes one message after the other until `stop`, each until the broker has acknowledged it.
-async fn device(name: String, port: u16, acknowledged: Acknowledged, stop: CancellationToken) {
+pub async fn device(name: String, port: u16, acknowledged: Acknowledged, stop: CancellationToken) {
     let mut options = MqttOptions::new(&name, ("127.0.0.1", port));
     options.set_credentials(&name, password(&name)).set_clean_start(true).set_keep_alive(5);
     let (client, events) = AsyncClient::builder(options).capacity(10).build();

@@ -1,6 +1,7 @@
 //! A Mosquitto of a test's own, with the configuration that `deploy/mosquitto` has for everybody.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ const DEPLOYED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/mosqui
 const OURS: &str = "cornjacket";
 
 /// Names a broker to use, set up as `deploy/mosquitto` says: `mqtt://cornjacket:password@host:port`. It must know the devices
-/// `pump-7`, `pump-8` and `pump-9`, each with the password that [`password`] says.
+/// `pump-7`, `pump-8` and `pump-9`, each with the password that [`password`] says; and leave clients their names
+/// (`use_username_as_clientid false`), since each test has a session of its own there.
 pub const MQTT_VARIABLE: &str = "CORNJACKET_TEST_MQTT";
 
 /// A running broker on 127.0.0.1. Dropping it ends it and removes its data.
@@ -28,7 +30,7 @@ pub struct Mosquitto {
     process: Process,
     program: Program,
     port: u16,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 /// A broker to publish at: one of the test's own, or the one that the environment names.
@@ -66,25 +68,25 @@ impl Broker {
 impl Mosquitto {
     /// Starts a broker that knows these devices beside our own account; see [`password`].
     pub async fn start(devices: &[String]) -> anyhow::Result<Self> {
+        Self::start_with(devices, "").await
+    }
+
+    /// The same, with more lines in `acl`.
+    pub async fn start_with(devices: &[String], acl: &str) -> anyhow::Result<Self> {
         let scratch = Scratch::new("mosquitto")?;
         let port = ports::free_port()?;
         for folder in ["config", "data"] {
             fs::create_dir(scratch.path().join(folder))?;
         }
         deploy(scratch.path(), port)?;
+        let file = fs::File::options().append(true).open(scratch.path().join("config/acl"));
+        file?.write_all(acl.as_bytes())?;
         passwords(&scratch.path().join("config/passwords"), devices).await?;
-        if is_root() {
-            let open = ["-R", "a+rwX"].map(Into::into);
-            Program::new("chmod")
-                .args::<std::ffi::OsString>(open)
-                .arg(scratch.path())
-                .output(DEADLINE)
-                .await?;
-        }
+        open_to_all(scratch.path()).await?;
         let program = Program::new(server()).arg("-c").arg(scratch.path().join("config/mosquitto.conf"));
         let program = program.log(scratch.path().join("log")).unprivileged();
         let process = program.spawn()?;
-        let mut broker = Self { process, program, port, _scratch: scratch };
+        let mut broker = Self { process, program, port, scratch };
         broker.until_ready().await?;
         Ok(broker)
     }
@@ -98,13 +100,27 @@ impl Mosquitto {
     /// For `mqtt.url`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("mqtt://{OURS}:{}@127.0.0.1:{}", password(OURS), self.port)
+        self.url_of(OURS)
+    }
+
+    /// The same by another account.
+    #[must_use]
+    pub fn url_of(&self, account: &str) -> String {
+        format!("mqtt://{account}:{}@127.0.0.1:{}", password(account), self.port)
     }
 
     /// The broker's process: its id, its log.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Takes an account away, as soon as the broker has read its files again.
+    pub async fn revoke(&self, device: &str) -> anyhow::Result<()> {
+        let file = self.scratch.path().join("config/passwords");
+        Program::new("mosquitto_passwd").arg("-D").arg(file).arg(device).output(DEADLINE).await?;
+        open_to_all(self.scratch.path()).await?;
+        self.process.signal(Signal::HUP)
     }
 
     /// Ends it in order.
@@ -140,6 +156,14 @@ fn deploy(scratch: &Path, port: u16) -> anyhow::Result<()> {
         let text = fs::read_to_string(Path::new(DEPLOYED).join(file)).with_context(|| file.to_owned())?;
         let text = text.replace("listener 1883", &format!("listener {port} 127.0.0.1"));
         fs::write(scratch.join("config").join(file), text.replace("/mosquitto/", &format!("{folder}/")))?;
+    }
+    Ok(())
+}
+
+/// Root's files are read by a broker that is not root's.
+async fn open_to_all(folder: &Path) -> anyhow::Result<()> {
+    if is_root() {
+        Program::new("chmod").args(["-R", "a+rwX"]).arg(folder).output(DEADLINE).await?;
     }
     Ok(())
 }
