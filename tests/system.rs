@@ -26,6 +26,7 @@ mod system {
     mod mqtt;
     mod mqtt_crash;
     mod mqtt_doors;
+    mod mqtt_replicas;
     mod mqtt_topics;
     mod mqtt_wills;
     mod openapi;
