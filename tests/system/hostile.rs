@@ -27,8 +27,18 @@ const TIME: Duration = Duration::from_secs(5);
 /// The slowest answer that anybody else gets on a machine that is busy with tests.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a client of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Who has begun by then need not hurry, and is asked only later whether it is still there.
+const BEGUN: Duration = Duration::from_secs(20);
+
 fn each() -> usize {
     if load::long() { 2_000 } else { 250 }
+}
+
+/// More than may stand at a listener of gRPC without having begun.
+fn never_beginning() -> usize {
+    if load::long() { 4_000 } else { 1_500 }
 }
 
 /// Connects to the gateway and sends the head of an append, with these headers.
@@ -48,6 +58,21 @@ async fn answer(mut stream: TcpStream) -> anyhow::Result<String> {
     let mut answer = vec![0; 1_024];
     let read = timeout(DEADLINE, stream.read(&mut answer)).await.context("an answer in time")??;
     Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
+}
+
+/// Connects to a gRPC listener and says this, which is less than a client of HTTP/2 begins with, or nothing.
+async fn never_begins(port: u16, said: &[u8]) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(said).await?;
+    Ok(stream)
+}
+
+/// Begins HTTP/2 (RFC 9113, section 3.4), asks nothing, and does not answer either: whether it may stay for so long.
+async fn stays(port: u16, time: Duration) -> anyhow::Result<bool> {
+    let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let mut stream = never_begins(port, &[PREFACE, &empty_settings].concat()).await?;
+    let mut said = Vec::new();
+    Ok(timeout(time, stream.read_to_end(&mut said)).await.is_err())
 }
 
 /// One byte of a request's head after the other, for ever.
@@ -176,5 +201,34 @@ async fn a_request_that_does_not_come_is_not_waited_for() -> anyhow::Result<()> 
     stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await?;
     let mut left = Vec::new();
     timeout(DEADLINE, stream.read_to_end(&mut left)).await.context("it is closed")??;
+    stop(process).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_begins_http2_is_sent_away_and_who_has_begun_stays() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let process = cornjacket.start().await?;
+    let quiet = [cornjacket.ingest, cornjacket.query].map(|port| tokio::spawn(stays(port, BEGUN)));
+    let mut silent = Vec::new();
+    for number in 0..never_beginning() {
+        let said = if number % 2 == 0 { &PREFACE[..12] } else { &[] };
+        for port in [cornjacket.ingest, cornjacket.query] {
+            silent.push(never_begins(port, said).await?);
+        }
+    }
+    let (slowest, largest) = others(&cornjacket, &process).await?;
+    assert!(slowest < PATIENCE, "others waited {slowest:?}");
+    assert!(largest < MEMORY, "{largest} bytes resident");
+    let gone = async {
+        for stream in &mut silent {
+            // However it ends, it has ended.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    };
+    timeout(DEADLINE, gone).await.context("who never begins is sent away")?;
+    for stayed in quiet {
+        assert!(stayed.await??, "who has begun was sent away");
+    }
     stop(process).await
 }

@@ -1,5 +1,8 @@
 //! A gRPC listener: services, with health and reflection beside them.
 
+mod begun;
+mod incoming;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -18,7 +21,9 @@ use tower::ServiceBuilder;
 
 use crate::ops::Readiness;
 use crate::rpc_trace::TraceLayer;
-use crate::tls::{self, Acceptor};
+use crate::tls::Acceptor;
+use begun::Begun;
+use incoming::Patience;
 
 /// A dead connection is noticed within this and [`KEEPALIVE_TIMEOUT`].
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -85,8 +90,8 @@ pub struct Door {
 }
 
 impl Door {
-    fn incoming(self) -> impl futures::Stream<Item = std::io::Result<tls::Stream>> {
-        tls::incoming(self.listener, self.acceptor)
+    fn incoming(self) -> impl futures::Stream<Item = std::io::Result<Begun>> {
+        incoming::incoming(self.listener, self.acceptor, Patience::default())
     }
 }
 

@@ -6,14 +6,12 @@
 mod acceptor;
 mod client;
 mod files;
-mod incoming;
 mod listeners;
 mod stream;
 mod watched;
 
 pub use acceptor::Acceptor;
 pub use client::Client;
-pub use incoming::incoming;
 pub use listeners::Listeners;
 pub use stream::Stream;
 
