@@ -1,6 +1,7 @@
 //! Who calls, and what they may do and touch.
 
 use cornjacket_proto::status::{ErrorKind, Failure};
+use http::Extensions;
 
 use crate::{Event, Timestamp};
 
@@ -58,6 +59,15 @@ pub enum Patterns {
 }
 
 impl Caller {
+    /// Who calls, by the extensions of a request: put there by the layer around every service, also where authentication
+    /// is off. Where that layer is missing nobody has asked, and nobody may do anything.
+    pub fn of(extensions: &Extensions) -> Result<Self, Failure> {
+        extensions.get().cloned().ok_or_else(|| {
+            let message = "this service does not know who calls: nothing in front of it asks";
+            Failure::new(ErrorKind::Internal, message).with_reason("CALLER_UNKNOWN", [])
+        })
+    }
+
     /// A caller who may do everything: what every call is where authentication is off.
     pub fn allow_all() -> Self {
         Self { name: None, ..Self::new("", &Scope::ALL) }
@@ -229,6 +239,15 @@ mod tests {
     fn limited() -> Caller {
         let subjects = Patterns::Any(vec!["pump-*".into()]);
         Caller::new("someone", &[Scope::Query]).limited_to(subjects, Patterns::All)
+    }
+
+    #[test]
+    fn a_call_that_nobody_has_looked_at_is_nobodys() {
+        let mut extensions = Extensions::new();
+        let refused = Caller::of(&extensions).expect_err("nobody has asked");
+        assert_eq!(refused.kind(), ErrorKind::Internal);
+        extensions.insert(limited());
+        assert_eq!(Caller::of(&extensions), Ok(limited()));
     }
 
     #[test]

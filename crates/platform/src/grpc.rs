@@ -36,7 +36,8 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Service {
     /// Their full names, as in the contract.
     pub names: Vec<&'static str>,
-    routes: Routes,
+    /// With nothing around them.
+    pub routes: Routes,
 }
 
 impl Service {

@@ -81,33 +81,7 @@ struct Process<'a> {
 pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Running> {
     // First: what is counted before is lost.
     let metrics = PrometheusBuilder::new().install_recorder()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tls = Listeners::new(&settings.tls)?;
-    let store = Store::open(&settings.store_options()?, clock.clone()).await?;
-    let epoch = store.log.head().await?.epoch;
-    let bus = wiring::bus(settings, &store, epoch)?;
-    let readiness = Readiness(store.log.clone());
-    let authenticator = identity::authenticator(&settings.auth, clock.clone())?;
-    let layers = Layers {
-        trace: TraceLayer { spans: telemetry::exports_traces() },
-        auth: identity::layer(&settings.auth, authenticator.clone()),
-    };
-    let mut process = Process {
-        settings,
-        clock,
-        store,
-        bus,
-        epoch,
-        readiness,
-        layers,
-        authenticator,
-        tls,
-        local: Local::new(),
-        shutdown: Shutdown::default(),
-        stages: Stages::default(),
-        acceptor: None,
-        addresses: Vec::new(),
-    };
+    let mut process = Process::open(settings).await?;
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
         match role {
             Role::Ingest => process.start_ingest().await?,
@@ -132,7 +106,38 @@ fn readers() -> Vec<Reader> {
     projectors.chain([(processor::NAME, processor::TOPICS.to_vec())]).collect()
 }
 
-impl Process<'_> {
+impl<'a> Process<'a> {
+    /// Opens store and bus; nothing runs yet.
+    async fn open(settings: &'a Settings) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tls = Listeners::new(&settings.tls)?;
+        let store = Store::open(&settings.store_options()?, clock.clone()).await?;
+        let epoch = store.log.head().await?.epoch;
+        let bus = wiring::bus(settings, &store, epoch)?;
+        let readiness = Readiness(store.log.clone());
+        let authenticator = identity::authenticator(&settings.auth, clock.clone())?;
+        let layers = Layers {
+            trace: TraceLayer { spans: telemetry::exports_traces() },
+            auth: identity::layer(&settings.auth, authenticator.clone()),
+        };
+        Ok(Self {
+            settings,
+            clock,
+            store,
+            bus,
+            epoch,
+            readiness,
+            layers,
+            authenticator,
+            tls,
+            local: Local::new(),
+            shutdown: Shutdown::default(),
+            stages: Stages::default(),
+            acceptor: None,
+            addresses: Vec::new(),
+        })
+    }
+
     async fn listen(
         &mut self,
         name: &'static str,
@@ -175,11 +180,16 @@ impl Process<'_> {
         let listener = self.listen("ingest", self.settings.ingest.listen).await?;
         #[cfg(feature = "broker")]
         self.start_broker(acceptor.clone()).await?;
-        let server = IngestRpc::server(acceptor, REQUEST_SLACK * self.settings.ingest.batch_bytes);
-        self.serve(listener, Service::none().and("cornjacket.ingest.v1.IngestService", server));
+        let service = self.ingest_service(acceptor);
+        self.serve(listener, service);
         let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers());
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
         Ok(())
+    }
+
+    fn ingest_service(&self, acceptor: Acceptor) -> Service {
+        let server = IngestRpc::server(acceptor, REQUEST_SLACK * self.settings.ingest.batch_bytes);
+        Service::none().and("cornjacket.ingest.v1.IngestService", server)
     }
 
     #[cfg(feature = "broker")]
@@ -213,6 +223,12 @@ impl Process<'_> {
 
     async fn start_query(&mut self) -> anyhow::Result<()> {
         let listener = self.listen("query", self.settings.query.listen).await?;
+        let service = self.query_service();
+        self.serve(listener, service);
+        Ok(())
+    }
+
+    fn query_service(&self) -> Service {
         let rpc = QueryRpc {
             log: self.store.log.clone(),
             snapshots: self.store.snapshots.clone(),
@@ -242,8 +258,7 @@ impl Process<'_> {
             partitions: self.store.partitions,
         };
         let service = Service::none().and("cornjacket.query.v1.QueryService", rpc.server());
-        self.serve(listener, service.and("cornjacket.admin.v1.AdminService", admin.server()));
-        Ok(())
+        service.and("cornjacket.admin.v1.AdminService", admin.server())
     }
 
     fn start_mqtt(&mut self) -> anyhow::Result<()> {
@@ -353,3 +368,6 @@ impl Process<'_> {
         self.shutdown.spawn(name, grpc::serve(door, service, layers, self.readiness.clone(), stop));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! `AppendStream`: an outcome for each event, in the order received.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::ingest::{AppendStreamRequest, AppendStreamResponse, Receipt};
 use cornjacket_proto::status::Failure;
 use futures::future::BoxFuture;
@@ -10,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use super::{adopt_trace, caller, trace_of};
+use super::{adopt_trace, trace_of};
 use crate::Acceptor;
 use crate::accept::outcome;
 
@@ -24,23 +25,24 @@ type Pending = BoxFuture<'static, Result<Receipt, Failure>>;
 pub(super) fn append_stream(
     acceptor: Acceptor,
     request: Request<Streaming<AppendStreamRequest>>,
-) -> Response<BoxStream<'static, Item>> {
+) -> Result<Response<BoxStream<'static, Item>>, Status> {
+    let caller = Caller::of(request.extensions())?;
     let (taken, pending) = mpsc::channel(IN_FLIGHT);
-    tokio::spawn(take_in(acceptor, request, taken).in_current_span());
+    tokio::spawn(take_in(acceptor, caller, request, taken).in_current_span());
     let outcomes = ReceiverStream::new(pending).then(|pending: Result<Pending, Status>| async {
         let outcome = outcome(pending?.await);
         Ok(AppendStreamResponse { outcome: Some(outcome) })
     });
-    Response::new(outcomes.boxed())
+    Ok(Response::new(outcomes.boxed()))
 }
 
 /// Reads events until the client ends the stream or goes away. What was taken is stored even then.
 async fn take_in(
     acceptor: Acceptor,
+    caller: Caller,
     request: Request<Streaming<AppendStreamRequest>>,
     taken: mpsc::Sender<Result<Pending, Status>>,
 ) {
-    let caller = caller(&request);
     let trace = trace_of(request.metadata());
     let mut events = request.into_inner();
     while let Some(next) = events.next().await {

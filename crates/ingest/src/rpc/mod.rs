@@ -4,7 +4,6 @@ mod append;
 mod append_batch;
 mod append_stream;
 
-use cornjacket_domain::Caller;
 use cornjacket_proto::events::{Event, TraceContext};
 use cornjacket_proto::ingest::ingest_service_server::{IngestService, IngestServiceServer};
 use cornjacket_proto::ingest::{
@@ -49,13 +48,8 @@ impl IngestService for IngestRpc {
         &self,
         request: Request<Streaming<AppendStreamRequest>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        Ok(append_stream::append_stream(self.acceptor.clone(), request))
+        append_stream::append_stream(self.acceptor.clone(), request)
     }
-}
-
-/// Who calls: put there by the layer that checks tokens; everybody may do everything where there is none.
-fn caller<T>(request: &Request<T>) -> Caller {
-    request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::allow_all)
 }
 
 /// The trace of the call, for events that bring none of their own.

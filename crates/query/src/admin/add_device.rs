@@ -11,7 +11,7 @@ use cornjacket_store::PasswordHash;
 use tonic::Request;
 
 use super::{Action, AdminRpc};
-use crate::rpc::{caller, invalid, printable, required, store_failed};
+use crate::rpc::{invalid, printable, required, store_failed};
 
 /// What a password may have that somebody chose, in bytes.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 12..=256;
@@ -22,7 +22,7 @@ pub(super) async fn add_device(
     rpc: &AdminRpc,
     request: Request<AddDeviceRequest>,
 ) -> Result<AddDeviceResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let AddDeviceRequest { name, password } = request.into_inner();
     let name = name_of(name)?;
     authorize(&caller, &name)?;

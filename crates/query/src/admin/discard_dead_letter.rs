@@ -1,17 +1,18 @@
 //! `DiscardDeadLetter`: gives one record up, and lets what waits behind it flow.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::DiscardDeadLetterRequest;
 use cornjacket_proto::status::Failure;
 use tonic::Request;
 
 use super::{Action, AdminRpc, find_letter, letter_id, name, no_such_letter};
-use crate::rpc::{caller, printable, required, store_failed};
+use crate::rpc::{printable, required, store_failed};
 
 pub(super) async fn discard_dead_letter(
     rpc: &AdminRpc,
     request: Request<DiscardDeadLetterRequest>,
 ) -> Result<(), Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let DiscardDeadLetterRequest { consumer, topic, partition, offset, reason } = request.into_inner();
     let id = letter_id(consumer, topic, partition, offset)?;
     required("reason", &reason)?;

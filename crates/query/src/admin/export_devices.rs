@@ -1,18 +1,18 @@
 //! `ExportDevices`: hashes of passwords, for brokers that are not ours.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::{DeviceCredentials, ExportDevicesRequest, ExportDevicesResponse};
 use cornjacket_proto::status::Failure;
 use tonic::Request;
 
 use super::list_devices::page_of;
 use super::{Action, AdminRpc};
-use crate::rpc::caller;
 
 pub(super) async fn export_devices(
     rpc: &AdminRpc,
     request: Request<ExportDevicesRequest>,
 ) -> Result<ExportDevicesResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     caller.authorize_everything()?;
     let ExportDevicesRequest { page_size, page_token } = request.into_inner();
     // It changes nothing, but operators want to know who has the hashes.

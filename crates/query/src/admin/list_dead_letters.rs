@@ -1,6 +1,7 @@
 //! `ListDeadLetters`: what could not be handled, page by page.
 
 use bytes::Bytes;
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::{ListDeadLettersRequest, ListDeadLettersResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{LetterFilter, LetterId};
@@ -8,7 +9,7 @@ use tonic::Request;
 
 use super::{AdminRpc, authorize_key, to_proto};
 use crate::page::{self, Cursor};
-use crate::rpc::{caller, given, printable, store_failed};
+use crate::rpc::{given, printable, store_failed};
 
 /// Where a page ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -35,7 +36,7 @@ pub(super) async fn list_dead_letters(
     rpc: &AdminRpc,
     request: Request<ListDeadLettersRequest>,
 ) -> Result<ListDeadLettersResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let ListDeadLettersRequest { consumer, topic, key, page_size, page_token } = request.into_inner();
     let size = page::size(page_size)?;
     let filter = filter(consumer, topic, key)?;

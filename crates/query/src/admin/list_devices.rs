@@ -1,5 +1,6 @@
 //! `ListDevices`: who may connect, page by page.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::{ListDevicesRequest, ListDevicesResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::Device;
@@ -8,7 +9,7 @@ use tonic::Request;
 use super::AdminRpc;
 use super::add_device::{authorize, to_proto};
 use crate::page::{self, Cursor};
-use crate::rpc::{caller, store_failed};
+use crate::rpc::store_failed;
 
 /// Devices that are looked at in one go.
 const AT_ONCE: u32 = 1_000;
@@ -17,7 +18,7 @@ pub(super) async fn list_devices(
     rpc: &AdminRpc,
     request: Request<ListDevicesRequest>,
 ) -> Result<ListDevicesResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let ListDevicesRequest { page_size, page_token } = request.into_inner();
     let allowed = |device: &Device| authorize(&caller, &device.name).is_ok();
     let (devices, next_page_token) = page_of(rpc, page_size, &page_token, allowed).await?;

@@ -33,7 +33,7 @@ use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Rebu
 use tonic::{Request, Response, Status};
 
 use crate::projections::Parameters;
-use crate::rpc::{caller, printable, required, store_failed};
+use crate::rpc::{printable, required, store_failed};
 
 /// What the methods work on.
 #[derive(Clone, Debug)]
@@ -200,8 +200,9 @@ impl AdminService for AdminRpc {
 
     async fn list_consumers(
         &self,
-        _: Request<ListConsumersRequest>,
+        request: Request<ListConsumersRequest>,
     ) -> Result<Response<ListConsumersResponse>, Status> {
+        Caller::of(request.extensions())?;
         Ok(Response::new(list_consumers::list_consumers(self).await?))
     }
 
@@ -209,7 +210,7 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<PauseConsumerRequest>,
     ) -> Result<Response<PauseConsumerResponse>, Status> {
-        let caller = caller(&request);
+        let caller = Caller::of(request.extensions())?;
         pause::set_paused(self, &caller, &request.into_inner().consumer, true).await?;
         Ok(Response::new(PauseConsumerResponse {}))
     }
@@ -218,7 +219,7 @@ impl AdminService for AdminRpc {
         &self,
         request: Request<ResumeConsumerRequest>,
     ) -> Result<Response<ResumeConsumerResponse>, Status> {
-        let caller = caller(&request);
+        let caller = Caller::of(request.extensions())?;
         pause::set_paused(self, &caller, &request.into_inner().consumer, false).await?;
         Ok(Response::new(ResumeConsumerResponse {}))
     }

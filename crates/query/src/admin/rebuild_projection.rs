@@ -1,5 +1,6 @@
 //! `RebuildProjection`: a projection's states anew, while those that there are go on answering.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::{RebuildProjectionRequest, RebuildProjectionResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use futures::stream::BoxStream;
@@ -9,7 +10,7 @@ use tonic::{Request, Status};
 use super::{Action, AdminRpc};
 use crate::projections;
 use crate::rebuild::{Progress, Rebuild, RebuildError};
-use crate::rpc::{caller, required, store_failed};
+use crate::rpc::{required, store_failed};
 
 pub(super) type Progresses = BoxStream<'static, Result<RebuildProjectionResponse, Status>>;
 
@@ -20,7 +21,7 @@ pub(super) async fn rebuild_projection(
     rpc: &AdminRpc,
     request: Request<RebuildProjectionRequest>,
 ) -> Result<Progresses, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     caller.authorize_everything()?;
     let name = request.into_inner().projection;
     required("projection", &name)?;

@@ -1,18 +1,19 @@
 //! `RedriveDeadLetters`: has keys tried again.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::{RedriveDeadLettersRequest, RedriveDeadLettersResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::LetterFilter;
 use tonic::Request;
 
 use super::{Action, AdminRpc, authorize_key};
-use crate::rpc::{caller, invalid, store_failed};
+use crate::rpc::{invalid, store_failed};
 
 pub(super) async fn redrive_dead_letters(
     rpc: &AdminRpc,
     request: Request<RedriveDeadLettersRequest>,
 ) -> Result<RedriveDeadLettersResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let RedriveDeadLettersRequest { consumer, topic, key, all } = request.into_inner();
     let filter = super::list_dead_letters::filter(consumer, topic, key)?;
     match &filter.key {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_bus::{Bus, BusError, Published, Publisher};
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::{ReplayEventsRequest, ReplayEventsResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
@@ -20,7 +21,7 @@ use super::{Action, AdminRpc};
 use crate::pace::Pace;
 use crate::rpc::list_events::select;
 use crate::rpc::oldest::{dropped, oldest, require_there};
-use crate::rpc::{caller, invalid, printable, store_failed};
+use crate::rpc::{invalid, printable, store_failed};
 
 pub(super) type Progresses = BoxStream<'static, Result<ReplayEventsResponse, Status>>;
 
@@ -33,7 +34,7 @@ pub(super) async fn replay_events(
     rpc: &AdminRpc,
     request: Request<ReplayEventsRequest>,
 ) -> Result<Progresses, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     caller.authorize_everything()?;
     let request = request.into_inner();
     let Some(checkpoint) = &rpc.relay else { return Err(nobody_else()) };

@@ -1,18 +1,19 @@
 //! `RevokeDevice`: a device that may connect no more.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::admin::RevokeDeviceRequest;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use tonic::Request;
 
 use super::add_device::{authorize, name_of};
 use super::{Action, AdminRpc};
-use crate::rpc::{caller, store_failed};
+use crate::rpc::store_failed;
 
 pub(super) async fn revoke_device(
     rpc: &AdminRpc,
     request: Request<RevokeDeviceRequest>,
 ) -> Result<(), Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let name = name_of(request.into_inner().name)?;
     authorize(&caller, &name)?;
     let missing = || Failure::new(ErrorKind::NotFound, format!("there is no device {name:?}"));

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot_of_log;
-use super::{QueryRpc, caller, decode, required, store_failed};
+use super::{QueryRpc, decode, required, store_failed};
 
 pub(super) async fn get_event(
     rpc: &QueryRpc,
     deadline: Instant,
     request: Request<GetEventRequest>,
 ) -> Result<GetEventResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let GetEventRequest { id, source, consistency_token } = request.into_inner();
     required("id", &id)?;
     required("source", &source)?;

@@ -1,6 +1,6 @@
 //! `GetEventTimeline`: where an event is.
 
-use cornjacket_domain::{StoredEvent, Timestamp};
+use cornjacket_domain::{Caller, StoredEvent, Timestamp};
 use cornjacket_proto::query::{GetEventTimelineRequest, GetEventTimelineResponse, Stage};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{ConsumerStatus, Snapshot};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot;
-use super::{QueryRpc, caller, get_event, required, store_failed};
+use super::{QueryRpc, get_event, required, store_failed};
 
 const PUBLISHED: &str = "published";
 
@@ -31,7 +31,7 @@ pub(super) async fn get_event_timeline(
     deadline: Instant,
     request: Request<GetEventTimelineRequest>,
 ) -> Result<GetEventTimelineResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let GetEventTimelineRequest { id, source } = request.into_inner();
     required("id", &id)?;
     required("source", &source)?;

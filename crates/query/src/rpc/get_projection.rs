@@ -1,5 +1,6 @@
 //! `GetProjection`: the state of one subject, including what a token promises.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::query::{GetProjectionRequest, GetProjectionResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::State;
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::{Maker, snapshot_with};
-use super::{QueryRpc, caller, json, required, store_failed};
+use super::{QueryRpc, json, required, store_failed};
 use crate::projections::{self, Declared};
 
 pub(super) async fn get_projection(
@@ -15,7 +16,7 @@ pub(super) async fn get_projection(
     deadline: Instant,
     request: Request<GetProjectionRequest>,
 ) -> Result<GetProjectionResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let GetProjectionRequest { projection: name, subject, consistency_token } = request.into_inner();
     required("projection", &name)?;
     required("subject", &subject)?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot_of_log;
-use super::{QueryRpc, caller, decode, given, invalid, store_failed};
+use super::{QueryRpc, decode, given, invalid, store_failed};
 use crate::page::{self, Cursor};
 
 /// Pages that turn out to have more events take turns.
@@ -27,7 +27,7 @@ pub(super) async fn list_events(
     deadline: Instant,
     request: Request<ListEventsRequest>,
 ) -> Result<ListEventsResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let mut request = request.into_inner();
     authorize_filter(&caller, &request.subject)?;
     let size = page::size(request.page_size)?;

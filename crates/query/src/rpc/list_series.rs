@@ -1,5 +1,6 @@
 //! `ListSeries`: the series that have samples, page by page.
 
+use cornjacket_domain::Caller;
 use cornjacket_proto::query::{ListSeriesRequest, ListSeriesResponse, ListedSeries};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{SeriesFilter, SeriesId};
@@ -9,7 +10,7 @@ use tonic::Request;
 use super::consistency::snapshot_with;
 use super::list_events::authorize_filter;
 use super::query_series::{key_to_proto, maker, sample_to_proto};
-use super::{QueryRpc, caller, given, printable, store_failed};
+use super::{QueryRpc, given, printable, store_failed};
 use crate::page::{self, Cursor};
 
 /// Where a page ended: at this series, whose name may be none of the caller's business.
@@ -24,7 +25,7 @@ pub(super) async fn list_series(
     deadline: Instant,
     request: Request<ListSeriesRequest>,
 ) -> Result<ListSeriesResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let ListSeriesRequest { subject, page_size, page_token, consistency_token } = request.into_inner();
     printable("subject", &subject)?;
     let size = page::size(page_size)?;

@@ -158,15 +158,11 @@ impl QueryService for QueryRpc {
 
     async fn list_projections(
         &self,
-        _: Request<ListProjectionsRequest>,
+        request: Request<ListProjectionsRequest>,
     ) -> Result<Response<ListProjectionsResponse>, Status> {
+        Caller::of(request.extensions())?;
         Ok(Response::new(list_projections::list_projections(self).await?))
     }
-}
-
-/// Who calls: put there by the layer that checks tokens; everybody may do everything where there is none.
-pub(crate) fn caller<T>(request: &Request<T>) -> Caller {
-    request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::allow_all)
 }
 
 pub(crate) fn required(field: &str, value: &str) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 use super::consistency::require_epoch;
 use super::list_events::{authorize_filter, for_caller, select};
 use super::oldest::{dropped, require_there};
-use super::{QueryRpc, caller, invalid, store_failed};
+use super::{QueryRpc, invalid, store_failed};
 use crate::page::Cursor;
 
 /// Events that are read at once.
@@ -39,7 +39,7 @@ pub(super) async fn tail_events(
     rpc: &QueryRpc,
     request: Request<TailEventsRequest>,
 ) -> Result<BoxStream<'static, Item>, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let TailEventsRequest { from_position, resume_token, subject, r#type, consistency_token } =
         request.into_inner();
     authorize_filter(&caller, &subject)?;

@@ -6,7 +6,7 @@ mod raw;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cornjacket_domain::{Sample, SeriesKey, Timestamp, Topic};
+use cornjacket_domain::{Caller, Sample, SeriesKey, Timestamp, Topic};
 use cornjacket_proto::query::{self, QuerySeriesRequest, QuerySeriesResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::TimeRange;
@@ -15,7 +15,7 @@ use tonic::Request;
 
 use super::consistency::{Maker, snapshot_with};
 use super::list_events::time;
-use super::{QueryRpc, caller, invalid, printable, required};
+use super::{QueryRpc, invalid, printable, required};
 
 /// Series of one request.
 const MOST_SERIES: usize = 20;
@@ -36,7 +36,7 @@ pub(super) async fn query_series(
     deadline: Instant,
     request: Request<QuerySeriesRequest>,
 ) -> Result<QuerySeriesResponse, Failure> {
-    let caller = caller(&request);
+    let caller = Caller::of(request.extensions())?;
     let mut request = request.into_inner();
     let keys = keys(std::mem::take(&mut request.series))?;
     for key in &keys {
