@@ -38,6 +38,7 @@ mod system {
     mod replay;
     mod retention;
     mod series;
+    mod signals;
     mod simulate;
     mod streams;
     mod tail;

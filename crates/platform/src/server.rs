@@ -29,7 +29,7 @@ use crate::ops::{self, Readiness};
 use crate::retention::Retention;
 use crate::roles::Role;
 use crate::rpc_trace::TraceLayer;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, Signals};
 use crate::stages::{Input, Stages};
 use crate::telemetry;
 use crate::tls::Listeners;
@@ -40,19 +40,23 @@ use crate::wiring;
 /// What a request may have beyond the largest batch: room to say what is wrong with it by name.
 const REQUEST_SLACK: usize = 2;
 
+/// Who listens where.
+pub type Addresses = Vec<(&'static str, String)>;
+
 /// A process whose roles are running.
 #[derive(Debug)]
 pub struct Running {
     /// Who listens where.
-    pub addresses: Vec<(&'static str, String)>,
+    pub addresses: Addresses,
     shutdown: Shutdown,
+    signals: Signals,
     drain: Duration,
 }
 
 impl Running {
     /// Until a signal to stop, and until what was under way is finished.
     pub async fn until_stopped(self) -> anyhow::Result<()> {
-        self.shutdown.run(self.drain).await
+        self.shutdown.run(self.signals, self.drain).await
     }
 }
 
@@ -74,12 +78,28 @@ struct Process<'a> {
     stages: Stages,
     /// One for all doors of this process, so that they share commits and quotas.
     acceptor: Option<Acceptor>,
-    addresses: Vec<(&'static str, String)>,
+    addresses: Addresses,
 }
 
-/// Opens store and bus and starts the roles. Returns when all of them listen.
-pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Running> {
-    // First: what is counted before is lost.
+/// Opens store and bus and starts the roles. Returns when all of them listen; nothing when a signal to stop came first.
+pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Option<Running>> {
+    // First: whoever sees that we are ready may ask us to stop at once, and what is under way by then is to be finished.
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        () = signals.next() => {
+            tracing::info!("stopped before everything had started");
+            Ok(None)
+        }
+        started = start_roles(settings, roles) => {
+            let (addresses, shutdown) = started?;
+            let drain = Duration::from_millis(settings.shutdown.drain_ms);
+            Ok(Some(Running { addresses, shutdown, signals, drain }))
+        }
+    }
+}
+
+async fn start_roles(settings: &Settings, roles: &[Role]) -> anyhow::Result<(Addresses, Shutdown)> {
+    // What is counted before is lost.
     let metrics = PrometheusBuilder::new().install_recorder()?;
     let mut process = Process::open(settings).await?;
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
@@ -97,7 +117,7 @@ pub async fn start(settings: &Settings, roles: &[Role]) -> anyhow::Result<Runnin
     // Last, so that readiness is not claimed before every door is open.
     process.start_ops(metrics).await?;
     let Process { addresses, shutdown, .. } = process;
-    Ok(Running { addresses, shutdown, drain: Duration::from_millis(settings.shutdown.drain_ms) })
+    Ok((addresses, shutdown))
 }
 
 /// Every consumer, in whichever process it runs.

@@ -36,8 +36,7 @@ impl Shutdown {
     }
 
     /// Waits for a signal or a failure, then for the tasks, but no longer than `drain` or until a second signal.
-    pub async fn run(self, drain: Duration) -> anyhow::Result<()> {
-        let mut signals = Signals::new()?;
+    pub async fn run(self, mut signals: Signals, drain: Duration) -> anyhow::Result<()> {
         tokio::select! {
             () = signals.next() => {}
             () = self.stop.cancelled() => {}

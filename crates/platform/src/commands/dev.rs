@@ -45,7 +45,7 @@ impl Dev {
             adopt_secret(settings, &folder)?;
         }
         telemetry::block_on(&settings.log, async {
-            let running = server::start(settings, &Role::ALL).await?;
+            let Some(running) = server::start(settings, &Role::ALL).await? else { return Ok(()) };
             print!("{}", welcome(settings, &running)?);
             running.until_stopped().await
         })

@@ -22,7 +22,7 @@ impl Serve {
             "store.url: must be set, for example CORNJACKET__STORE__URL=postgres://cornjacket@localhost/cornjacket"
         );
         telemetry::block_on(&settings.log, async {
-            let running = server::start(settings, &self.roles).await?;
+            let Some(running) = server::start(settings, &self.roles).await? else { return Ok(()) };
             for (role, address) in &running.addresses {
                 tracing::info!(%role, %address, "listening");
             }
