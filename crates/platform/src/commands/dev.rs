@@ -1,17 +1,17 @@
 //! `cornjacket dev`: everything in one process, on this machine alone.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 
-use crate::config::{AuthMode, Secret, Settings};
+use crate::config::{AuthMode, Secret, Settings, Tls};
 use crate::roles::Role;
-use crate::server::{self, Running};
-use crate::{identity, telemetry};
+use crate::{identity, server, telemetry};
 
 /// The data folder, unless another one is named.
 pub const DATA: &str = ".cornjacket";
@@ -34,7 +34,7 @@ impl Dev {
         if settings.store.url.is_empty() {
             settings.store.url = format!("sqlite://{}", folder.join("cornjacket.db").display());
         }
-        if settings.mqtt.url.is_empty() {
+        if cfg!(feature = "broker") && settings.mqtt.url.is_empty() {
             "embedded:".clone_into(&mut settings.mqtt.url);
         }
         if settings.mqtt.sessions.is_empty() {
@@ -46,7 +46,7 @@ impl Dev {
         }
         telemetry::block_on(&settings.log, async {
             let Some(running) = server::start(settings, &Role::ALL).await? else { return Ok(()) };
-            print!("{}", welcome(settings, &running)?);
+            print!("{}", welcome(settings, &running.addresses)?);
             running.until_stopped().await
         })
     }
@@ -82,13 +82,35 @@ fn make_secret(path: &Path) -> anyhow::Result<()> {
     fs::rename(&unfinished, path).with_context(|| path.display().to_string())
 }
 
-fn welcome(settings: &Settings, running: &Running) -> anyhow::Result<String> {
-    let at =
-        |name| running.addresses.iter().find(|(role, _)| *role == name).map_or("-", |(_, address)| address);
+/// What curl (`--`) and grpcurl (`-`) have to be told to trust our listeners, and to be let in.
+fn tls_flags(tls: &Tls, dashes: &str) -> String {
+    let mut flags = String::new();
+    let mut flag = |name: &str, file: &str| {
+        let _ = write!(flags, " {dashes}{name} {file}");
+    };
+    if tls.is_on() && !tls.ca.is_empty() {
+        flag("cacert", &tls.ca);
+    }
+    if !tls.client_ca.is_empty()
+        && let Some(own) = tls.own()
+    {
+        flag("cert", own.certificate.1);
+        flag("key", own.key.1);
+    }
+    flags
+}
+
+fn welcome(settings: &Settings, addresses: &[(&'static str, String)]) -> anyhow::Result<String> {
+    let at = |name| addresses.iter().find(|(role, _)| *role == name).map_or("-", |(_, address)| address);
     let (ingest, query, gateway, ops) = (at("ingest"), at("query"), at("gateway"), at("ops"));
     let mqtt = at("mqtt");
     let store = &settings.store.url;
     let token = identity::own_token(&settings.auth, "developer")?;
+    let tls = &settings.tls;
+    let scheme = |is_on| if is_on { "https" } else { "http" };
+    let (http, ops_http) = (scheme(tls.is_on()), scheme(tls.ops));
+    let (curl, grpcurl) =
+        (tls_flags(tls, "--"), if tls.is_on() { tls_flags(tls, "-") } else { " -plaintext".to_owned() });
     let header = if token.is_some() { " -H \"authorization: Bearer $TOKEN\"" } else { "" };
     let token = token.map_or_else(String::new, |token| {
         format!(
@@ -98,22 +120,50 @@ fn welcome(settings: &Settings, running: &Running) -> anyhow::Result<String> {
     Ok(format!(
         r#"Cornjacket is ready. Everything is kept in {store}
 
-  gateway  http://{gateway}/api/v1/…   HTTP/JSON; /openapi.json says what there is
+  gateway  {http}://{gateway}/api/v1/…   HTTP/JSON; /openapi.json says what there is
   ingest   {ingest}   gRPC
   query    {query}   gRPC
   mqtt     {mqtt}   MQTT; `cornjacket devices add` makes accounts
-  ops      http://{ops}/readyz   /livez   /metrics
+  ops      {ops_http}://{ops}/readyz   /livez   /metrics
 {token}
 Send an event, then ask for the state of its device:
 
-  curl{header} -H 'content-type: application/json' -d '{{"id": "1", "source": "readme", "type": "sensor.reading",
+  curl{curl}{header} -H 'content-type: application/json' -d '{{"id": "1", "source": "readme", "type": "sensor.reading",
     "subject": "pump-7", "sensorReading": {{"measurements": [{{"metric": "temperature", "value": 21.5, "unit": "Cel"}}]}}}}' \
-    http://{gateway}/api/v1/ingest/events
+    {http}://{gateway}/api/v1/ingest/events
 
-  grpcurl -plaintext{header} -d '{{"projection": "device_state", "subject": "pump-7"}}' \
+  grpcurl{grpcurl}{header} -d '{{"projection": "device_state", "subject": "pump-7"}}' \
     {query} cornjacket.query.v1.QueryService/GetProjection
 
 Stop with Ctrl-C.
 "#
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn welcomed(flags: &[(&str, &str)]) -> String {
+        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let settings = load(&Sources { flags, ..Sources::default() }).expect("good settings");
+        let addresses = [("gateway", "127.0.0.1:1".to_owned()), ("ops", "127.0.0.1:2".to_owned())];
+        welcome(&settings, &addresses).expect("a welcome")
+    }
+
+    #[test]
+    fn what_it_says_to_type_is_by_tls_where_that_is_on() {
+        let plain = welcomed(&[]);
+        assert!(!plain.contains("https://") && plain.contains("grpcurl -plaintext"), "{plain}");
+        let own = [("tls.certificate", "/own.pem"), ("tls.key", "/own.key"), ("tls.ca", "/ca.pem")];
+        let tls = welcomed(&own);
+        assert!(!tls.contains("http://127.0.0.1:1") && tls.contains("http://127.0.0.1:2/readyz"), "{tls}");
+        assert!(tls.contains("curl --cacert /ca.pem") && tls.contains("grpcurl -cacert /ca.pem"), "{tls}");
+        let ops = welcomed(&[&own[..], &[("tls.ops", "true")]].concat());
+        assert!(!ops.contains("http://"), "{ops}");
+        let mutual = welcomed(&[&own[..], &[("tls.client_ca", "/ca.pem")]].concat());
+        assert!(mutual.contains("--cert /own.pem --key /own.key"), "{mutual}");
+        assert!(mutual.contains("-cert /own.pem -key /own.key"), "{mutual}");
+    }
 }

@@ -324,6 +324,14 @@ impl Settings {
 
     /// Where the broker inside listens; nothing when there is none.
     pub fn mqtt_listen(&self) -> anyhow::Result<Option<SocketAddr>> {
+        let asked = [("mqtt.listen", !self.mqtt.listen.is_empty()), ("mqtt.url", self.mqtt.url == EMBEDDED)];
+        for (name, asked) in asked {
+            let inside = cfg!(feature = "broker");
+            anyhow::ensure!(
+                inside || !asked,
+                "{name}: this was built without the broker inside (feature `broker`)"
+            );
+        }
         let listen = match (self.mqtt.url.as_str(), self.mqtt.listen.as_str()) {
             (_, "") if self.mqtt.url != EMBEDDED => return Ok(None),
             (EMBEDDED, "") => MQTT_LISTEN,
@@ -378,6 +386,25 @@ fn mask_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Sources, load};
+
+    #[test]
+    fn a_broker_that_is_not_in_this_binary_is_refused_by_the_name_of_its_setting() {
+        let set = |key: &str, value: &str| {
+            let flags = [(key.to_owned(), value.to_owned())].into();
+            load(&Sources { flags, ..Sources::default() }).map_err(|error| error.to_string())
+        };
+        for (key, value) in [("mqtt.listen", "127.0.0.1:1884"), ("mqtt.url", EMBEDDED)] {
+            let refused = set(key, value).err();
+            assert_eq!(refused.is_some(), !cfg!(feature = "broker"), "{key}: {refused:?}");
+            assert!(
+                refused.as_ref().is_none_or(|refused| refused.starts_with(&format!("{key}:"))),
+                "{refused:?}"
+            );
+        }
+        let refused = set("mqtt.url", "mqtts://broker").expect_err("there is no TLS to it");
+        assert!(refused.starts_with("mqtt.url: mqtts://"), "{refused}");
+    }
 
     #[test]
     fn passwords_are_masked() {
