@@ -7,7 +7,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
 use cornjacket_domain::Invalid;
 use cornjacket_domain::cloudevents::{self, Mode, Unreadable, http::attribute};
 use cornjacket_proto::descriptor_of;
@@ -26,6 +25,7 @@ use crate::field_error::FieldError;
 use crate::gateway::Gateway;
 use crate::idempotency;
 use crate::json;
+use crate::offload::by_size;
 use crate::problem::Problem;
 use crate::{body, transcode};
 
@@ -53,13 +53,22 @@ async fn take_in(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Respons
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mode = Mode::of(content_type).ok_or_else(unsupported)?;
     let body = body::read(&parts.headers, body, gateway.options().body).await?;
+    let size = body.len();
     match mode {
-        Mode::Structured => one(gateway, &parts.headers, cloudevents::from_structured(&body)).await,
-        Mode::Binary => {
-            let event = from_headers(&parts.headers, content_type, body);
+        Mode::Structured => {
+            let event = by_size(size, move || cloudevents::from_structured(&body)).await?;
             one(gateway, &parts.headers, event).await
         }
-        Mode::Batch => batch(gateway, &parts.headers, &body).await,
+        Mode::Binary => {
+            let attributes = attributes(&parts.headers).map_err(refused)?;
+            let content_type = content_type.map(str::to_owned);
+            let read = move || cloudevents::from_binary(attributes, content_type.as_deref(), body);
+            one(gateway, &parts.headers, by_size(size, read).await?).await
+        }
+        Mode::Batch => {
+            let events = by_size(size, move || cloudevents::from_batch(&body)).await?;
+            batch(gateway, &parts.headers, events.map_err(refused)?).await
+        }
     }
 }
 
@@ -68,7 +77,8 @@ fn unsupported() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16(), Code::InvalidArgument, detail)
 }
 
-fn from_headers(headers: &HeaderMap, content_type: Option<&str>, body: Bytes) -> Result<Event, Unreadable> {
+/// The attributes of an event in binary mode.
+fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>, Unreadable> {
     let mut attributes = Vec::new();
     for (name, value) in headers {
         if let Some(name) = attribute(name.as_str()) {
@@ -82,7 +92,7 @@ fn from_headers(headers: &HeaderMap, content_type: Option<&str>, body: Bytes) ->
     {
         attributes.push(("id".to_owned(), key.to_owned()));
     }
-    cloudevents::from_binary(attributes, content_type, body)
+    Ok(attributes)
 }
 
 async fn one(
@@ -91,28 +101,32 @@ async fn one(
     event: Result<Event, Unreadable>,
 ) -> Result<Response, Problem> {
     let request = AppendRequest { event: Some(event.map_err(refused)?) };
-    let answer: AppendResponse = gateway.call(APPEND, &gateway.context(headers)?, &request).await?;
+    let answer: AppendResponse = gateway.call(APPEND, &gateway.context(headers)?, request).await?;
     respond(&answer)
 }
 
 /// What cannot be read is refused in its place, and does not spoil the rest.
-async fn batch(gateway: &Gateway, headers: &HeaderMap, body: &[u8]) -> Result<Response, Problem> {
+async fn batch(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    events: Vec<Result<Event, Unreadable>>,
+) -> Result<Response, Problem> {
     let (mut good, mut outcomes) = (Vec::new(), Vec::new());
-    for event in cloudevents::from_batch(body).map_err(refused)? {
+    for event in events {
         outcomes.push(event.map(|event| good.push(event)).map_err(|unreadable| {
             let failure = Invalid::from(unreadable).into_failure("");
             Outcome { result: Some(outcome::Result::Error(failure.into())) }
         }));
     }
     let request = AppendBatchRequest { events: good };
-    let answer: AppendBatchResponse =
-        gateway.call(APPEND_BATCH, &gateway.context(headers)?, &request).await?;
+    let answer: AppendBatchResponse = gateway.call(APPEND_BATCH, &gateway.context(headers)?, request).await?;
     let mut stored = answer.outcomes.into_iter();
     let merged = outcomes.into_iter().map(|outcome| match outcome {
         Ok(()) => stored.next().unwrap_or_default(),
         Err(refused) => refused,
     });
-    respond(&AppendBatchResponse { outcomes: merged.collect() })
+    let answer = AppendBatchResponse { outcomes: merged.collect() };
+    by_size(answer.encoded_len(), move || respond(&answer)).await?
 }
 
 fn refused(unreadable: Unreadable) -> Problem {

@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 use crate::context::CallContext;
 use crate::error::BuildError;
 use crate::layers;
+use crate::offload::by_size;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::routes::{Found, Routes};
@@ -73,14 +74,15 @@ impl Gateway {
     }
 
     /// Calls a method by its path, `/package.Service/Method`, with types of the contract.
-    pub async fn call<Q: Message, A: Message + Default>(
+    pub async fn call<Q: Message + 'static, A: Message + Default>(
         &self,
         path: &'static str,
         context: &CallContext,
-        request: &Q,
+        request: Q,
     ) -> Result<A, Problem> {
         let path = PathAndQuery::from_static(path);
-        let answer = self.unary(path, context, request.encode_to_vec().into()).await?;
+        let request = by_size(request.encoded_len(), move || request.encode_to_vec().into()).await?;
+        let answer = self.unary(path, context, request).await?;
         A::decode(answer).map_err(|error| Problem::internal(&error))
     }
 

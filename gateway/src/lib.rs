@@ -25,6 +25,7 @@ mod guard;
 mod idempotency;
 pub mod json;
 mod layers;
+mod offload;
 pub mod openapi;
 mod options;
 mod problem;

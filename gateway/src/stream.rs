@@ -14,8 +14,6 @@ use bytes::Bytes;
 use futures::Stream;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use prost::Message;
-use prost_reflect::DynamicMessage;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Status, Streaming};
 
@@ -57,15 +55,14 @@ pub(crate) async fn answer(
     gateway: &Gateway,
     route: &Arc<Route>,
     context: CallContext,
-    request: &DynamicMessage,
+    request: Bytes,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let options = gateway.options();
     let framing = Framing::accepted(headers.get(ACCEPT));
     let path = route.grpc_path.clone();
-    let encoded = request.encode_to_vec().into();
     let upstream = gateway.upstream(&path)?;
-    let call = upstream.server_streaming(path, context.request(encoded), options.response_bytes);
+    let call = upstream.server_streaming(path, context.request(request), options.response_bytes);
     let deadline = context.deadline();
     let mut upstream = until(deadline, call).await?.into_inner();
     let next = match timeout(options.heartbeat, until(deadline, upstream.message())).await {

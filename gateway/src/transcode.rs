@@ -12,13 +12,14 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, Value};
 use tonic::{Code, Status};
 
-use crate::bind::bind;
+use crate::bind;
 use crate::body;
 use crate::cloudevents::{self, Wanted};
 use crate::context::CallContext;
 use crate::gateway::Gateway;
 use crate::idempotency;
 use crate::json;
+use crate::offload::by_size;
 use crate::problem::Problem;
 use crate::route::{BodyRule, Route};
 use crate::stream;
@@ -48,19 +49,30 @@ pub(crate) async fn answer(
     if !body.is_empty() {
         body::expect_json(&parts.headers)?;
     }
-    let mut message = bind(route, captures, parts.uri.query(), &body)?;
+    let (size, reading) = (body.len(), Arc::clone(route));
+    let mut message = by_size(size, move || bind::read(&reading, &body)).await??;
+    bind::complete(&mut message, route, captures, parts.uri.query())?;
     if let Some(keyed) = &route.idempotency {
         idempotency::apply(&mut message, keyed, &parts.headers)?;
     }
     if streams {
         resume(&mut message, route, &parts.headers);
-        return stream::answer(gateway, route, context, &message, &parts.headers).await;
     }
-    let answer = gateway.unary(route.grpc_path.clone(), &context, message.encode_to_vec().into()).await?;
+    let request = by_size(size, move || message.encode_to_vec().into()).await?;
+    if streams {
+        return stream::answer(gateway, route, context, request, &parts.headers).await;
+    }
+    let answer = gateway.unary(route.grpc_path.clone(), &context, request).await?;
+    let (route, wanted) = (Arc::clone(route), Wanted::of(route, &parts.headers));
+    by_size(answer.len(), move || written(&route, wanted.as_ref(), answer)).await?
+}
+
+/// What the service answered, as it is wanted.
+fn written(route: &Route, wanted: Option<&Wanted>, answer: Bytes) -> Result<Response, Problem> {
     let answer = DynamicMessage::decode(route.output.clone(), answer);
     let answer = answer.map_err(|error| Problem::internal(&error))?;
-    if let Some(wanted) = Wanted::of(route, &parts.headers) {
-        return cloudevents::answer(&wanted, &answer);
+    if let Some(wanted) = wanted {
+        return cloudevents::answer(wanted, &answer);
     }
     let json = to_json(route, &answer).map_err(|error| Problem::internal(&error))?;
     Ok(([(CONTENT_TYPE, JSON)], json).into_response())

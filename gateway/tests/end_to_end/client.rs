@@ -50,7 +50,7 @@ impl Client {
         let fake = Fake::default();
         let upstream = Upstream::in_process(fake.routes());
         let gateway = Gateway::new(options, upstreams(&upstream)).expect("a gateway");
-        Self { fake, router: gateway.layered(gateway.router()) }
+        Self { fake, router: gateway.layered(gateway.router().merge(gateway.cloudevents())) }
     }
 
     /// `what` is `METHOD /path`.

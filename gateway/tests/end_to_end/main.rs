@@ -5,6 +5,7 @@ mod client;
 mod connections;
 mod failures;
 mod fake;
+mod large;
 mod limits;
 mod streams;
 mod unary;
