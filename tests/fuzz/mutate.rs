@@ -1,7 +1,7 @@
 //! A small fuzzer for ordinary tests: seeded, bounded, without feedback. It finds what is near to the seeds.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What one run may take, with much to spare on a busy machine: there are no quadratic blow-ups.
@@ -38,9 +38,8 @@ const TOKENS: [&str; 24] = [
 /// Runs `target` on each seed in `tests/fuzz/seeds/<name>` as it is, and then on what is made of them, for so long
 /// (or as many seconds as `CORNJACKET_TEST_FUZZ` says).
 pub fn run(name: &str, at_least: usize, target: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/seeds").join(name);
     let mut files: Vec<_> =
-        fs::read_dir(&folder).expect("there are seeds").flatten().map(|file| file.path()).collect();
+        fs::read_dir(folder(name)).expect("there are seeds").flatten().map(|file| file.path()).collect();
     files.sort();
     let seeds: Vec<_> = files.iter().map(|file| fs::read(file).expect("a seed can be read")).collect();
     for seed in &seeds {
@@ -60,6 +59,13 @@ pub fn run(name: &str, at_least: usize, target: impl Fn(&[u8])) {
         runs += 1;
     }
     println!("{name}: {runs} runs");
+}
+
+/// Of the seeds, wherever in the repository the crate is that includes this file.
+fn folder(name: &str) -> PathBuf {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut folders = above.map(|folder| folder.join("tests/fuzz/seeds").join(name));
+    folders.find(|folder| folder.is_dir()).expect("a folder of seeds")
 }
 
 /// A panic says by itself what is wrong, and this on what.

@@ -1,7 +1,12 @@
 //! What is wrong with an event, by field.
 
+use std::borrow::Cow;
+
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::status::{ErrorKind, Failure};
+
+/// Bytes that are shown of the beginning and of the end of a text that somebody sent.
+const SHOWN: (usize, usize) = (400, 100);
 
 /// One bad field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +53,10 @@ impl Reason {
 }
 
 impl Violation {
-    /// A violation of `field`.
+    /// A violation of `field`. Both texts may repeat what was sent, and are kept [`brief`].
     pub fn new(field: impl Into<String>, reason: Reason, description: impl Into<String>) -> Self {
-        Self { field: field.into(), description: description.into(), reason }
+        let (field, description) = (field.into(), description.into());
+        Self { field: brief(field).into_owned(), description: brief(description).into_owned(), reason }
     }
 }
 
@@ -85,6 +91,18 @@ impl Invalid {
     }
 }
 
+/// A text as it may be told: a long one without its middle. What an event is refused for goes into logs, dead letters and
+/// headers of gRPC, none of which has room for all that a name or value can be.
+pub fn brief<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    let (head, tail) = SHOWN;
+    if text.len() <= head + tail {
+        return text;
+    }
+    let (head, tail) = (text.floor_char_boundary(head), text.ceil_char_boundary(text.len() - tail));
+    format!("{}…{}", &text[..head], &text[tail..]).into()
+}
+
 fn at(prefix: &str, violation: Violation) -> FieldViolation {
     let field = match (prefix, violation.field.as_str()) {
         (prefix, "") => prefix.to_owned(),
@@ -103,5 +121,21 @@ mod tests {
         let violation = Violation::new("subject", Reason::Required, "missing");
         assert_eq!(at("events[3]", violation.clone()).field, "events[3].subject");
         assert_eq!(at("", violation).field, "subject");
+    }
+    #[test]
+    fn what_is_told_begins_and_ends_as_it_was_sent() {
+        assert_eq!(brief("pump-7"), "pump-7");
+        let long = "é".repeat(100_000);
+        let violation = Violation::new(
+            format!("attributes[{long:?}]"),
+            Reason::Mismatch,
+            format!("is {long:?}, and the topic says \"pump-7\""),
+        );
+        for (told, begin, end) in [
+            (&violation.field, "attributes[\"é", "é\"]"),
+            (&violation.description, "is \"é", ", and the topic says \"pump-7\""),
+        ] {
+            assert!(told.starts_with(begin) && told.ends_with(end) && told.len() < 510, "{told}");
+        }
     }
 }

@@ -30,7 +30,7 @@
 use bytes::Bytes;
 use cornjacket_domain::Invalid;
 use cornjacket_domain::cloudevents::{self, Mode, Unreadable};
-use cornjacket_domain::violation::{Reason, Violation};
+use cornjacket_domain::violation::{Reason, Violation, brief};
 use cornjacket_proto::events::attribute_value::Value;
 use cornjacket_proto::events::{AttributeValue, Event};
 use prost::Message as _;
@@ -66,7 +66,7 @@ pub enum Refused {
     /// It is an old one, and is to be passed over.
     #[error("the message is a retained one")]
     Retained,
-    /// The topic means no event.
+    /// The topic, here as [`brief`] tells it, means no event.
     #[error("topic {0:?} is neither cornjacket/v1/{{subject}}/{{type}} nor one of mqtt.topics")]
     Topic(String),
     /// What it carries is no event, or one of another topic; says which field.
@@ -90,7 +90,7 @@ pub fn event_of(message: &Message, topics: &Topics) -> Result<Event, Refused> {
     if message.retain {
         return Err(Refused::Retained);
     }
-    let unknown = || Refused::Topic(message.topic.clone());
+    let unknown = || Refused::Topic(brief(&message.topic).into_owned());
     let (subject, event_type) = topics.place(&message.topic).ok_or_else(unknown)?;
     let about = About { subject, event_type, source: source_of(subject) };
     let mut event = read(message, &about)?;

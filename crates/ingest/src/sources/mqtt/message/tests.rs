@@ -109,6 +109,22 @@ fn who_says_something_else_than_the_topic_is_refused_by_the_field() {
     assert_eq!(refused(&typed("application/json", "{")), "data");
 }
 
+/// Found by the fuzz target: what was sent was in the reason in full, and so in every log line and letter.
+#[test]
+fn a_refusal_is_short_however_long_the_message() {
+    let long = "x".repeat(60_000);
+    for message in [
+        at(&long, message(MEASURED)),
+        message(format!(r#"{{"subject":"{long}","sensorReading":{MEASURED}}}"#)),
+        message(format!(r#"{{"{long}":1,"sensorReading":{MEASURED}}}"#)),
+        typed("application/cloudevents+json", format!(r#""{long}""#)),
+        with(&[(&long, "1"), (&long, "2")], message(MEASURED)),
+    ] {
+        let refused = event_of(&message, &Topics::default()).expect_err("it is no event").to_string();
+        assert!(refused.len() < 1_200, "{} bytes: {}…", refused.len(), &refused[..100]);
+    }
+}
+
 #[test]
 fn what_nobody_knows_is_kept() {
     let door = |payload: &'static str| read(&at("cornjacket/v1/door-3/door.state", message(payload)));
