@@ -11,6 +11,9 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use crate::clock::Timestamp;
 use crate::violation::{Reason, Violation};
 
+/// Faults of one event that are told: they travel in headers, which have bounds, and whoever sent more is told enough.
+const MOST_FAULTS: usize = 20;
+
 /// Walks an event, cleans what may be cleaned, and collects what is wrong, each with the path of its field.
 #[derive(Debug, Default)]
 pub struct Checker {
@@ -30,7 +33,7 @@ pub enum Segment {
 }
 
 impl Checker {
-    /// All that was found wrong, in the order of the walk.
+    /// What was found wrong, in the order of the walk: the first twenty.
     pub fn into_violations(self) -> Vec<Violation> {
         self.violations
     }
@@ -44,6 +47,9 @@ impl Checker {
 
     /// Notes that what the path points at is wrong.
     pub fn fail_here(&mut self, reason: Reason, description: impl Into<String>) {
+        if self.violations.len() == MOST_FAULTS {
+            return;
+        }
         let field = self.path.iter().fold(String::new(), |mut path, segment| {
             match segment {
                 Segment::Field(name) if path.is_empty() => path.push_str(name),
@@ -159,6 +165,16 @@ mod tests {
             clean_text(&mut text);
             assert_eq!(text, cleaned);
         }
+    }
+
+    #[test]
+    fn of_thousands_of_faults_the_first_are_told() {
+        let mut checker = Checker::default();
+        for index in 0..5_000 {
+            checker.within(Segment::Index(index), |checker| checker.finite_here(f64::NAN));
+        }
+        let violations = checker.into_violations();
+        assert_eq!((violations.len(), violations[19].field.as_str()), (MOST_FAULTS, "[19]"));
     }
 
     #[test]
