@@ -12,6 +12,7 @@ use cornjacket_proto::ingest::{Outcome, Receipt, outcome};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::Appended;
 
+use crate::callers::Callers;
 use crate::group_commit::{CommitFailed, Full, GroupCommit, Pending};
 use crate::quota::Quota;
 
@@ -31,6 +32,7 @@ pub struct Acceptor {
     quota: Quota,
     partitions: Partitions,
     epoch: u32,
+    callers: Callers,
 }
 
 impl Acceptor {
@@ -42,7 +44,20 @@ impl Acceptor {
         partitions: Partitions,
         epoch: u32,
     ) -> Self {
-        Self { commit, clock, limits, quota: Quota::new(0, 0), partitions, epoch }
+        Self {
+            commit,
+            clock,
+            limits,
+            quota: Quota::new(0, 0),
+            partitions,
+            epoch,
+            callers: Callers::default(),
+        }
+    }
+
+    /// Whether somebody has called just now who waits for an answer.
+    pub(crate) fn has_callers(&self) -> bool {
+        self.callers.are_here()
     }
 
     /// With a quota for each caller.
@@ -54,6 +69,7 @@ impl Acceptor {
     /// Stores one event.
     pub async fn append(&self, caller: &Caller, event: Option<proto::Event>) -> Result<Receipt, Failure> {
         self.quota.take(caller, 1)?;
+        self.callers.call();
         let promise = self.promise(caller, event, || "event".to_owned())?;
         let pending = self.commit.try_submit(vec![promise.1]).map_err(full)?;
         promise.0.keep(pending).await
@@ -85,6 +101,7 @@ impl Acceptor {
     ) -> Result<Vec<Outcome>, Failure> {
         self.check_batch(&events)?;
         self.quota.take(caller, events.len())?;
+        self.callers.call();
         let mut good = Vec::with_capacity(events.len());
         let mut promises = Vec::with_capacity(events.len());
         for (index, event) in events.into_iter().enumerate() {

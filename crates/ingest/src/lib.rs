@@ -5,6 +5,7 @@
 //! log, and answers every caller after the commit. Devices that speak MQTT come in by [`sources`]. What is in the log, the [`relay`] publishes on the bus.
 
 pub mod accept;
+mod callers;
 pub mod group_commit;
 pub mod quota;
 pub mod relay;

@@ -73,14 +73,14 @@ fn ratio(report: &mut Report, what: &str, grpc: &Measured, json: &Measured) {
 }
 
 /// A client of the gateway, with as many connections as it has callers.
-struct Http {
+pub(super) struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
     url: String,
     authorization: String,
 }
 
 impl Http {
-    fn new(server: &Server) -> Self {
+    pub(super) fn new(server: &Server) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
@@ -99,7 +99,8 @@ impl Http {
         Ok(body)
     }
 
-    async fn single(self: &Arc<Self>, callers: usize, time: Duration) -> anyhow::Result<Measured> {
+    /// `Append` as JSON, as [`load::single`] does it.
+    pub(super) async fn single(self: &Arc<Self>, callers: usize, time: Duration) -> anyhow::Result<Measured> {
         let http = self.clone();
         load::repeat(callers, time, move |number| {
             let http = http.clone();

@@ -206,7 +206,8 @@ where
     Ok(Measured { events: done.load(Ordering::Relaxed), ..measured })
 }
 
-async fn finish(
+/// Waits for all, and puts together how long their calls took.
+pub async fn finish(
     mut tasks: JoinSet<anyhow::Result<Histogram<u64>>>,
     events: usize,
     started: Instant,

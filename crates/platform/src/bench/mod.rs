@@ -10,6 +10,7 @@ pub mod e2e;
 pub mod gateway;
 pub mod ingest;
 mod load;
+pub mod mqtt;
 pub mod queries;
 mod report;
 mod scratch;

@@ -28,6 +28,8 @@ pub struct Server {
     query: String,
     /// Where the gateway listens; empty without one.
     pub gateway: String,
+    /// Where the broker inside listens; empty without one.
+    pub mqtt: String,
     token: String,
     bearer: Bearer,
     /// From the start of the process until it listened everywhere.
@@ -68,8 +70,8 @@ impl Server {
             }
         });
         let mut at = |role: &str| addresses.remove(role).unwrap_or_default();
-        let (ingest, query, gateway) = (at("ingest"), at("query"), at("gateway"));
-        Ok(Self { child, ingest, query, gateway, token, bearer, startup })
+        let (ingest, query, gateway, mqtt) = (at("ingest"), at("query"), at("gateway"), at("mqtt"));
+        Ok(Self { child, ingest, query, gateway, mqtt, token, bearer, startup })
     }
 
     /// A client with a connection of its own.

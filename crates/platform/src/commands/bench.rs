@@ -22,6 +22,9 @@ enum What {
     CatchUp(Options),
     /// Durable ingest as JSON over HTTP beside gRPC, on the PostgreSQL that store.url names.
     Gateway(Options),
+    /// Messages of devices, by way of a Mosquitto (which must be installed) and of the broker inside, and what they do to other
+    /// callers, on the PostgreSQL that store.url names.
+    Mqtt(Options),
     /// From a receipt to the answer of a query with its token, and the rate at which nothing falls behind, on the PostgreSQL and
     /// Kafka that store.url and bus.url name.
     E2e(Options),
@@ -36,6 +39,7 @@ impl Bench {
             match self.what {
                 What::Ingest(options) => bench::ingest::run(settings, &options).await,
                 What::Gateway(options) => bench::gateway::run(settings, &options).await,
+                What::Mqtt(options) => bench::mqtt::run(settings, &options).await,
                 What::E2e(options) => bench::e2e::run(settings, &options).await,
                 What::Queries(options) => bench::queries::run(settings, &options).await,
                 What::CatchUp(options) => bench::catch_up::run(settings, &options).await,

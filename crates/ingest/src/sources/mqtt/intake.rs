@@ -30,6 +30,11 @@ impl Intake {
         Self { acceptor, topics, letters, status }
     }
 
+    /// Whether somebody waits for an answer, to whom messages should give way.
+    pub(super) fn gives_way(&self) -> bool {
+        self.acceptor.has_callers()
+    }
+
     /// Keeps what somebody else could not take.
     pub(super) async fn keep(&self, rejected: Rejected) -> Result<(), NotKept> {
         self.letters.keep(rejected).await

@@ -13,7 +13,7 @@ use rumqttc::{
     SessionStoreKey, SubAck, SubscribeFilterInput, SubscribeReasonCode,
 };
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
@@ -26,6 +26,11 @@ const KEEP_ALIVE: u16 = 15;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long acknowledgements and the farewell may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Messages that are stored in one go while somebody waits for an answer: a commit of some two milliseconds.
+const BESIDE_CALLERS: usize = 50;
+/// For how many times as long as that took nothing is stored then, so that callers keep most of the processors and of the log.
+const REST: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_millis(100);
 /// Messages of QoS 0 that may wait; the broker sends them however many there are.
 const UNACKNOWLEDGED: usize = 1_000;
 
@@ -185,21 +190,30 @@ impl<'a> Session<'a> {
         client: &AsyncClient,
         stop: &CancellationToken,
     ) {
-        let most = queue.max_capacity();
         let mut deliveries = Vec::new();
         while stop
-            .run_until_cancelled(queue.recv_many(&mut deliveries, most))
+            .run_until_cancelled(queue.recv_many(&mut deliveries, self.most(&queue)))
             .await
             .is_some_and(|count| count > 0)
             && stop.run_until_cancelled(self.status.until_resumed()).await.is_some()
         {
+            let began = Instant::now();
             in_flight(deliveries.len());
             self.take(std::mem::take(&mut deliveries), client).await;
             in_flight(0);
+            if self.intake.gives_way() {
+                let rest = (began.elapsed() * REST).min(LONGEST_REST);
+                stop.run_until_cancelled(sleep(rest)).await;
+            }
         }
         if let Err(error) = client.disconnect().await {
             tracing::warn!(%error, "no farewell to the broker");
         }
+    }
+
+    /// Messages that are stored in one go. Whoever calls waits for the commit that is under way, and for the next one.
+    fn most(&self, queue: &mpsc::Receiver<Delivery>) -> usize {
+        if self.intake.gives_way() { BESIDE_CALLERS } else { queue.max_capacity() }
     }
 
     /// Acknowledges what is stored, in the order in which it came (MQTT-4.6.0-2).
