@@ -10,12 +10,14 @@ mod error;
 pub mod event_log;
 pub mod leases;
 pub mod milestones;
+pub mod models;
 mod numbering;
 pub mod offsets;
 mod open;
 pub mod postgres;
 pub mod read_model;
 pub mod rebuild;
+pub mod scoring;
 pub mod series;
 pub mod snapshot;
 pub mod sqlite;
@@ -30,10 +32,12 @@ pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use leases::{Leases, holder};
 pub use milestones::Milestone;
+pub use models::{Change, Control, Draft, ListedModel, Mode, Model, ModelId, Models};
 pub use offsets::{ConsumerPartition, MQTT, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
 pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 pub use rebuild::{Built, LivePartition, RebuildTx, Rebuilds};
+pub use scoring::{DetectorKey, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
 pub use series::{
     ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx, TimeRange,
 };

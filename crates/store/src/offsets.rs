@@ -8,6 +8,7 @@ use cornjacket_domain::Topic;
 use crate::StoreError;
 use crate::dead_letters::DeadLettersTx;
 use crate::read_model::ReadModelTx;
+use crate::scoring::ScoringTx;
 use crate::series::SeriesTx;
 
 /// One partition of a topic as one consumer sees it.
@@ -56,7 +57,7 @@ pub trait Offsets: Debug + Send + Sync {
 
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
-pub trait Tx: ReadModelTx + SeriesTx + DeadLettersTx {
+pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + DeadLettersTx {
     /// Makes effect and progress durable together.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -7,16 +7,16 @@ use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
     PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresEventLog, PostgresLeases,
-    PostgresOffsets, PostgresRebuilds, PostgresSeriesRetention, PostgresSnapshots, PostgresStore,
-    RelayCheckpoint,
+    PostgresModels, PostgresOffsets, PostgresOutbox, PostgresRebuilds, PostgresSeriesRetention,
+    PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteEventLog, SqliteLeases, SqliteOffsets,
-    SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
+    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteEventLog, SqliteLeases, SqliteModels,
+    SqliteOffsets, SqliteOutbox, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
 };
 use crate::{
-    Consumers, DeadLetters, Devices, EventLog, Leases, Offsets, Rebuilds, SeriesRetention, Snapshots,
-    StoreError,
+    Consumers, DeadLetters, Devices, EventLog, Leases, Models, Offsets, Outbox, Rebuilds, SeriesRetention,
+    Snapshots, StoreError,
 };
 
 /// Every port onto one store.
@@ -38,6 +38,10 @@ pub struct Store {
     pub rebuilds: Arc<dyn Rebuilds>,
     /// Lets go of old samples.
     pub series_retention: Arc<dyn SeriesRetention>,
+    /// What series are watched with.
+    pub models: Arc<dyn Models>,
+    /// Anomalies on their way into the log.
+    pub outbox: Arc<dyn Outbox>,
     /// Who alone does what.
     pub leases: Arc<dyn Leases>,
     /// What the relay remembers, where there can be one.
@@ -99,7 +103,9 @@ impl Store {
             consumers: Arc::new(SqliteConsumers::new(store.clone())),
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
-            series_retention: Arc::new(SqliteSeriesRetention::new(store)),
+            series_retention: Arc::new(SqliteSeriesRetention::new(store.clone())),
+            models: Arc::new(SqliteModels::new(store.clone())),
+            outbox: Arc::new(SqliteOutbox::new(store)),
             leases: Arc::new(SqliteLeases::default()),
             relay: None,
         })
@@ -117,6 +123,8 @@ impl Store {
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
+            models: Arc::new(PostgresModels::new(store.clone())),
+            outbox: Arc::new(PostgresOutbox::new(store.clone())),
             leases: Arc::new(PostgresLeases::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store, clock)),
         })

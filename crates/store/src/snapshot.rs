@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::StoreError;
 use crate::event_log::EventLogSnapshot;
 use crate::read_model::ReadModelSnapshot;
+use crate::scoring::ScoringSnapshot;
 use crate::series::SeriesSnapshot;
 
 /// Opens snapshots, on connections that are for questions alone.
@@ -19,6 +20,6 @@ pub trait Snapshots: Debug + Send + Sync {
 }
 
 /// The store as it is at one moment: of what is derived from the log, all statements see the same.
-pub trait Snapshot: EventLogSnapshot + ReadModelSnapshot + SeriesSnapshot {}
+pub trait Snapshot: EventLogSnapshot + ReadModelSnapshot + SeriesSnapshot + ScoringSnapshot {}
 
-impl<S: EventLogSnapshot + ReadModelSnapshot + SeriesSnapshot> Snapshot for S {}
+impl<S: EventLogSnapshot + ReadModelSnapshot + SeriesSnapshot + ScoringSnapshot> Snapshot for S {}

@@ -12,6 +12,7 @@ mod offsets;
 mod rebuild;
 mod relay;
 mod roles;
+mod scoring;
 mod series;
 mod snapshot;
 mod timescale;

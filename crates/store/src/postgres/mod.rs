@@ -6,31 +6,37 @@ mod dead_letters;
 mod devices;
 mod event_log;
 mod leases;
+mod models;
 pub(crate) mod offsets;
 mod read_model;
 mod rebuild;
 mod relay;
 pub(crate) mod retention;
+mod scoring;
 mod series;
 pub(crate) mod snapshot;
 mod wake;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_domain::{Partitions, Topic};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
+use tokio::sync::watch;
 
 pub use consumers::PostgresConsumers;
 pub use dead_letters::PostgresDeadLetters;
 pub use devices::PostgresDevices;
 pub use event_log::PostgresEventLog;
 pub use leases::PostgresLeases;
+pub use models::PostgresModels;
 pub use offsets::PostgresOffsets;
 pub use rebuild::PostgresRebuilds;
 pub use relay::{Claim, RelayCheckpoint};
 pub use retention::PostgresSeriesRetention;
+pub use scoring::PostgresOutbox;
 pub use snapshot::PostgresSnapshots;
 
 use crate::StoreError;
@@ -78,6 +84,8 @@ pub struct PostgresStore {
     owner: PgPool,
     /// Whether large batches are copied.
     copies: bool,
+    /// Changes when something is on its way into the log.
+    outbox: Arc<watch::Sender<u64>>,
 }
 
 impl PostgresStore {
@@ -103,7 +111,7 @@ impl PostgresStore {
         let queries = pool(wanted.read_connections);
         let queries = queries.connect_with(replica.options(SESSION).options(read_only)).await?;
         let owner = pool(1).idle_timeout(OWNER_IDLE).connect_lazy_with(options);
-        Ok(Self { writer, effects, reader, queries, owner, copies })
+        Ok(Self { writer, effects, reader, queries, owner, copies, outbox: Arc::default() })
     }
 
     /// Fixes the number of partitions of every topic when the log is new, and returns it.

@@ -8,6 +8,7 @@ use sqlx::{Postgres, Row, Transaction};
 use super::PostgresStore;
 use crate::StoreError;
 use crate::offsets::{ConsumerPartition, Offsets, Progress, Tx};
+use crate::scoring::Wake;
 
 const LOAD: &str = "select next_offset, last_position from timeseries.progress
     where consumer = $1 and topic = $2 and partition = $3";
@@ -62,17 +63,20 @@ impl Offsets for PostgresOffsets {
             .bind(to.last_position.cast_signed())
             .execute(&mut *transaction)
             .await?;
-        Ok((moved.rows_affected() == 1).then(|| Box::new(PostgresTx(transaction)) as Box<dyn Tx>))
+        Ok((moved.rows_affected() == 1)
+            .then(|| Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox))) as Box<dyn Tx>))
     }
 }
 
 /// The transaction of an effect.
 #[derive(Debug)]
-pub(crate) struct PostgresTx(pub(crate) Transaction<'static, Postgres>);
+pub(crate) struct PostgresTx(pub(crate) Transaction<'static, Postgres>, pub(crate) Wake);
 
 #[async_trait]
 impl Tx for PostgresTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(self.0.commit().await?)
+        self.0.commit().await?;
+        self.1.wake();
+        Ok(())
     }
 }

@@ -20,9 +20,14 @@ const OLDEST: &str = "select coalesce(min(position), (select position + 1 from e
     from event_store.log";
 /// Whether series are partitioned by us; else they are TimescaleDB's hypertables.
 const PARTITIONED: &str = "select relkind = 'p' from pg_class where oid = 'timeseries.samples'::regclass";
-const COMPRESS: &str = "select compress_chunk(chunk, if_not_compressed => true)::text
-    from show_chunks('timeseries.samples', older_than => $1::timestamptz) as chunk";
-const DROP_CHUNKS: [&str; 2] = [
+const COMPRESS: [&str; 2] = [
+    "select compress_chunk(chunk, if_not_compressed => true)::text
+        from show_chunks('timeseries.samples', older_than => $1::timestamptz) as chunk",
+    "select compress_chunk(chunk, if_not_compressed => true)::text
+        from show_chunks('timeseries.scores', older_than => $1::timestamptz) as chunk",
+];
+const DROP_CHUNKS: [&str; 3] = [
+    "select drop_chunks('timeseries.scores', older_than => $1::timestamptz)",
     "select drop_chunks('timeseries.samples', older_than => $1::timestamptz)",
     "select drop_chunks('timeseries.rollups', older_than => $1::timestamptz)",
 ];
@@ -84,7 +89,7 @@ impl SeriesRetention for PostgresSeriesRetention {
         if !sqlx::query_scalar::<_, bool>(PARTITIONED).fetch_one(pool).await? {
             return age_chunks(pool, oldest, compress).await;
         }
-        for parent in ["timeseries.samples", "timeseries.rollups"] {
+        for parent in ["timeseries.scores", "timeseries.samples", "timeseries.rollups"] {
             for (partition, half_detached) in days_before(pool, parent, oldest).await? {
                 drop_partition(pool, parent, &partition, half_detached).await?;
             }
@@ -103,6 +108,8 @@ pub(crate) async fn age_chunks<'e>(
     for statement in DROP_CHUNKS {
         sqlx::query(statement).bind(midnight(oldest)).execute(executor).await?;
     }
-    sqlx::query(COMPRESS).bind(midnight(compress)).execute(executor).await?;
+    for statement in COMPRESS {
+        sqlx::query(statement).bind(midnight(compress)).execute(executor).await?;
+    }
     Ok(())
 }

@@ -8,16 +8,19 @@ mod dead_letters;
 mod devices;
 mod event_log;
 mod leases;
+mod models;
 mod offsets;
 mod read_model;
 mod rebuild;
 mod retention;
 mod rows;
+mod scoring;
 mod series;
 mod snapshot;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_domain::{Partitions, Topic};
@@ -32,10 +35,14 @@ pub use dead_letters::SqliteDeadLetters;
 pub use devices::SqliteDevices;
 pub use event_log::SqliteEventLog;
 pub use leases::SqliteLeases;
+pub use models::SqliteModels;
 pub use offsets::SqliteOffsets;
 pub use rebuild::SqliteRebuilds;
 pub use retention::SqliteSeriesRetention;
+pub use scoring::SqliteOutbox;
 pub use snapshot::SqliteSnapshots;
+
+use tokio::sync::watch;
 
 use crate::StoreError;
 
@@ -57,6 +64,8 @@ pub struct SqliteStore {
     events: Database,
     /// What is derived from the log, with the offsets: after a power cut it may be older, but never wrong.
     timeseries: Database,
+    /// Changes when something is on its way into the log.
+    outbox: Arc<watch::Sender<u64>>,
     /// Held until the store is dropped; the system lets go of it when the process dies, however it dies.
     _lock: File,
 }
@@ -82,7 +91,7 @@ impl SqliteStore {
         let derived = path.with_extension("timeseries.db");
         let timeseries =
             Database::open(&derived, SqliteSynchronous::Normal, "timeseries", read_connections).await?;
-        Ok(Self { events, timeseries, _lock: lock })
+        Ok(Self { events, timeseries, outbox: Arc::default(), _lock: lock })
     }
 
     /// Fixes the number of partitions of every topic when the log is new, and returns it.

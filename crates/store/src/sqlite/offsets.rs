@@ -8,6 +8,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::SqliteStore;
 use crate::StoreError;
 use crate::offsets::{ConsumerPartition, Offsets, Progress, Tx};
+use crate::scoring::Wake;
 
 const LOAD: &str = "select next_offset, last_position from progress
     where consumer = ? and topic = ? and partition = ?";
@@ -60,17 +61,20 @@ impl Offsets for SqliteOffsets {
             .bind(from.last_position.cast_signed())
             .execute(&mut *transaction)
             .await?;
-        Ok((moved.rows_affected() == 1).then(|| Box::new(SqliteTx(transaction)) as Box<dyn Tx>))
+        Ok((moved.rows_affected() == 1)
+            .then(|| Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox))) as Box<dyn Tx>))
     }
 }
 
 /// The transaction of an effect.
 #[derive(Debug)]
-pub(super) struct SqliteTx(pub(super) Transaction<'static, Sqlite>);
+pub(super) struct SqliteTx(pub(super) Transaction<'static, Sqlite>, pub(super) Wake);
 
 #[async_trait]
 impl Tx for SqliteTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(self.0.commit().await?)
+        self.0.commit().await?;
+        self.1.wake();
+        Ok(())
     }
 }

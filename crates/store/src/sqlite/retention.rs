@@ -10,7 +10,9 @@ use crate::StoreError;
 use crate::series::SeriesRetention;
 
 /// A part at a time, so that the writer of new ones gets its turn in between.
-const DROP: [&str; 2] = [
+const DROP: [&str; 3] = [
+    "delete from scores where (series_id, time, position, model_id) in
+        (select series_id, time, position, model_id from scores where time < ? limit 5000)",
     "delete from samples where (series_id, time, position) in
         (select series_id, time, position from samples where time < ? limit 5000)",
     "delete from rollups where (series_id, step, bucket) in

@@ -1,6 +1,7 @@
 //! Series where the database has TimescaleDB: the same statements on hypertables, compressed and dropped by chunk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp};
@@ -13,6 +14,7 @@ use crate::postgres::MIGRATIONS;
 use crate::postgres::offsets::PostgresTx;
 use crate::postgres::retention::age_chunks;
 use crate::postgres::snapshot::PostgresSnapshot;
+use crate::scoring::Wake;
 use crate::{RollupKey, SeriesFilter, SeriesId, SeriesSnapshot, SeriesTx, TimeRange};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -24,7 +26,7 @@ async fn chunks(pool: &PgPool, table: &str) -> anyhow::Result<(i64, i64)> {
 }
 
 async fn add(pool: &PgPool, key: &SeriesKey, sample: Sample) -> anyhow::Result<SeriesId> {
-    let mut tx = PostgresTx(pool.begin().await?);
+    let mut tx = PostgresTx(pool.begin().await?, Wake::new(&Arc::default()));
     let id = tx.series(&[(key, "Cel")]).await?[0];
     let bucket = |step: RollupStep| RollupKey { series: id, step, bucket: step.bucket_of(sample.time) };
     let keys = RollupStep::ALL.map(bucket);

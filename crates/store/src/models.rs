@@ -1,0 +1,132 @@
+//! The port onto models: what series are watched with, and the changes to it.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use cornjacket_domain::Timestamp;
+
+use crate::{SeriesId, StoreError};
+
+/// A version of a model in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelId(pub i32);
+
+/// What a model is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Its name.
+    pub name: String,
+    /// The kind of detector.
+    pub detector: String,
+    /// The version of the detector's code.
+    pub code: String,
+    /// The subjects of the series that it watches, as a pattern with `*`.
+    pub subjects: String,
+    /// Their metrics, likewise.
+    pub metrics: String,
+    /// All its parameters, as JSON in one spelling.
+    pub parameters: String,
+}
+
+/// A version of a model. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Which.
+    pub id: ModelId,
+    /// From 1 on, among those of its name.
+    pub version: u32,
+    /// What it is made of.
+    pub draft: Draft,
+}
+
+/// What a model may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It scores, and what it finds is an event.
+    Active,
+    /// It scores, and that is all.
+    Shadow,
+    /// It does nothing, and forgets.
+    Off,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Shadow, Self::Off];
+
+    /// As it is kept.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+
+    /// The one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// A change to what watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A model may do something else, to all its series.
+    Mode(Mode),
+    /// An anomaly that a model found in a series was none.
+    FalseAlarm(SeriesId),
+    /// There was one that it did not find.
+    Missed(SeriesId),
+}
+
+/// A change in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Changes are numbered from 1 on, without holes.
+    pub seq: u64,
+    /// Of which model.
+    pub model: Model,
+    /// What changes.
+    pub change: Change,
+}
+
+/// A model as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedModel {
+    /// Which.
+    pub model: Model,
+    /// What it may do.
+    pub mode: Mode,
+    /// Who made it; nobody when the settings did.
+    pub made_by: Option<String>,
+    /// When.
+    pub made_at: Timestamp,
+}
+
+/// Models and their changes.
+#[async_trait]
+pub trait Models: Debug + Send + Sync {
+    /// Makes the next version of a model and has it do something, as [`Models::set_mode`] does. When the last version that
+    /// the same hand made is the same, that one is returned as it is: whoever says the same twice changes nothing.
+    async fn register(
+        &self,
+        draft: &Draft,
+        mode: Mode,
+        by: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Model, StoreError>;
+
+    /// Has a model do something else from the next event of each shard on. One that becomes active makes a shadow of
+    /// the version of its name that was: it goes on learning, so that the way back is as short.
+    async fn set_mode(
+        &self,
+        model: ModelId,
+        mode: Mode,
+        by: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// All of them, by name and version.
+    async fn list(&self) -> Result<Vec<ListedModel>, StoreError>;
+}

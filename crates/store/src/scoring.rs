@@ -1,0 +1,155 @@
+//! The port onto what is said of samples: scores, the states of what gives them, and anomalies on their way to the log.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cornjacket_domain::{Sample, Timestamp};
+use tokio::sync::watch;
+
+use crate::models::Control;
+use crate::{ModelId, SeriesId, StoreError, TimeRange};
+
+/// A detector in the store: of which series and model.
+pub type DetectorKey = (SeriesId, ModelId);
+
+/// How far a shard is: the partitions of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Counts the shard's transactions, this one included: whoever remembers the one before knows what it left.
+    pub number: u64,
+    /// The last change that the shard has taken.
+    pub controls: u64,
+    /// The last change that there is.
+    pub head: u64,
+}
+
+/// What a detector remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedState {
+    /// The change with which its model began.
+    pub since: u64,
+    /// The last sample that it has taken in: its time and position.
+    pub last: (Timestamp, u64),
+    /// Its own words.
+    pub state: Vec<u8>,
+}
+
+/// What a model says of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Of which series.
+    pub series: SeriesId,
+    /// Of which sample: its time ...
+    pub time: Timestamp,
+    /// ... and position.
+    pub position: u64,
+    /// Who says it.
+    pub model: ModelId,
+    /// 0 is ordinary, 1 as strange as can be.
+    pub score: Option<f64>,
+    /// The value that was expected, and the interval around it.
+    pub expected: Option<[f64; 3]>,
+    /// The severity of an anomaly that begins here, as `AnomalyDetected.Severity` numbers it.
+    pub severity: Option<i16>,
+    /// Why there is no score, where one was due.
+    pub unscored: Option<String>,
+}
+
+/// Scoring, within the transaction of an effect.
+#[async_trait]
+pub trait ScoringTx: Send {
+    /// Counts this transaction as the shard's next. Transactions of one shard come one after the other.
+    async fn turn(&mut self, shard: u16) -> Result<Turn, StoreError>;
+
+    /// The changes after one, in order: all of those to modes, and people's words after another one on series of a shard.
+    async fn controls(
+        &mut self,
+        shard: u16,
+        after: u64,
+        words_after: u64,
+    ) -> Result<Vec<Control>, StoreError>;
+
+    /// Notes that a shard has taken the changes up to one, before its events above a position.
+    async fn took_controls(
+        &mut self,
+        shard: u16,
+        through: u64,
+        after_position: u64,
+    ) -> Result<(), StoreError>;
+
+    /// The states of those detectors that have one. Keys are distinct.
+    async fn load_detectors(
+        &mut self,
+        keys: &[DetectorKey],
+    ) -> Result<HashMap<DetectorKey, SavedState>, StoreError>;
+
+    /// The samples of each series that are later than a mark of its own (by time, then position) and whose positions are
+    /// below `until`, in the order of their positions.
+    async fn samples_since(
+        &mut self,
+        marks: &[(SeriesId, (Timestamp, u64))],
+        until: u64,
+    ) -> Result<HashMap<SeriesId, Vec<Sample>>, StoreError>;
+
+    /// Writes states over those that are there. Keys are distinct.
+    async fn save_detectors(&mut self, states: &[(DetectorKey, SavedState)]) -> Result<(), StoreError>;
+
+    /// Adds scores of samples. None is there already.
+    async fn add_scores(&mut self, scores: &[Score]) -> Result<(), StoreError>;
+
+    /// Has events on their way into the log, in this order.
+    async fn send(&mut self, events: &[Vec<u8>]) -> Result<(), StoreError>;
+}
+
+/// Tells, after the commit, that something is on its way into the log.
+#[derive(Debug)]
+pub(crate) struct Wake {
+    outbox: Arc<watch::Sender<u64>>,
+    has_sent: bool,
+}
+
+impl Wake {
+    pub fn new(outbox: &Arc<watch::Sender<u64>>) -> Self {
+        Self { outbox: outbox.clone(), has_sent: false }
+    }
+
+    /// The transaction sends something.
+    pub fn sends(&mut self) {
+        self.has_sent = true;
+    }
+
+    /// The transaction is committed.
+    pub fn wake(self) {
+        if self.has_sent {
+            self.outbox.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Reading scores, in a snapshot.
+#[async_trait]
+pub trait ScoringSnapshot: Send {
+    /// The scores of a range in the order of time, position and model, beginning after a sample, at most `limit`.
+    async fn scores(
+        &mut self,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Score>, StoreError>;
+}
+
+/// Events on their way into the log.
+#[async_trait]
+pub trait Outbox: Debug + Send + Sync {
+    /// The first of them, in order, each with its number.
+    async fn waiting(&self, limit: u32) -> Result<Vec<(i64, Vec<u8>)>, StoreError>;
+
+    /// Forgets those that have arrived.
+    async fn arrived(&self, numbers: &[i64]) -> Result<(), StoreError>;
+
+    /// Changes when this process has sent something.
+    fn watch(&self) -> watch::Receiver<u64>;
+}
