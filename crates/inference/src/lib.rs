@@ -4,6 +4,9 @@
 //! transaction that moves its offset.
 
 mod batch;
+pub mod detectors;
+pub mod forecasters;
+pub mod nab;
 pub mod processor;
 
 pub use processor::Processor;
