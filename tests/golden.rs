@@ -101,6 +101,7 @@ fn anomaly() -> AnomalyDetected {
         model: "random_cut_forest".into(),
         model_version: "1".into(),
         parameters_digest: "abc".into(),
+        ..AnomalyDetected::default()
     }
 }
 
@@ -151,6 +152,7 @@ fn samples() -> Vec<Sample> {
     let attribute = AttributeValue { value: Some(Attribute::Integer(-7)) };
     vec![
         sample("AnomalyDetected", &anomaly()),
+        sample("AnomalyDetected-detector", &AnomalyDetected { detector: "seasonal".into(), ..anomaly() }),
         sample("AnomalyDetected.Contribution", &contribution()),
         sample("AttributeValue", &attribute),
         sample("Event", &event(Payload::SensorReading(reading()))),

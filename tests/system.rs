@@ -11,6 +11,7 @@ mod system {
     pub mod load;
     pub mod tools;
 
+    mod anomalies;
     mod bus_tail;
     mod crash;
     mod devices;

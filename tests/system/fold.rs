@@ -6,19 +6,17 @@ use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_proto::admin::{DiscardDeadLetterRequest, ListDeadLettersRequest};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_proto::ingest::AppendBatchRequest;
 use cornjacket_simulator::{Options, Sent, Share, Simulation};
 use cornjacket_store::Store;
 use cornjacket_testkit::{Process, Program, wait};
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::Instant;
 
 use super::cornjacket::{Cornjacket, stop};
 use super::expected::{Expected, until_read};
 use super::full_stack::{FullStack, open, read_log};
-use super::load::{Random, long};
+use super::load::{Random, long, send_all};
 
 const DEADLINE: Duration = Duration::from_mins(10);
-const BATCH: usize = 100;
 /// What has been begun but not ended, once it stands still.
 const IN_TRANSACTION: &str = "select string_agg(pid::text, ',' order by pid) from pg_stat_activity
     where state = 'idle in transaction' and datname = current_database()";
@@ -48,28 +46,6 @@ fn simulation(poison: f64) -> impl Iterator<Item = Event> {
 fn is_poison(event: &Event) -> bool {
     let Some(Payload::SensorReading(reading)) = &event.payload else { return false };
     reading.measurements.iter().any(|measurement| measurement.metric.contains('\0'))
-}
-
-/// Sends everything; what was not answered is sent again.
-async fn feed(cornjacket: Cornjacket, poison: f64, every: Duration) -> anyhow::Result<()> {
-    let events: Vec<Event> = simulation(poison).collect();
-    let (mut pace, deadline) = (interval(every), Instant::now() + DEADLINE);
-    for batch in events.chunks(BATCH) {
-        pace.tick().await;
-        let sent = async {
-            loop {
-                let request = AppendBatchRequest { events: batch.to_vec() };
-                if let Ok(mut ingest) = cornjacket.ingest().await
-                    && ingest.append_batch(request).await.is_ok()
-                {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout_at(deadline, sent).await?;
-    }
-    Ok(())
 }
 
 /// Three processes that consume, to be ill-treated.
@@ -185,7 +161,8 @@ async fn killed_paused_and_rebalanced_consumers_leave_the_fold_of_the_log() -> a
     let process = rest.start().await?;
     let store = open(&full_stack.database).await?;
     let mut consumers = Consumers::start(&full_stack).await?;
-    let feeding = tokio::spawn(feed(rest.clone(), 0.001, Duration::from_millis(250)));
+    let feeding =
+        tokio::spawn(send_all(rest.clone(), simulation(0.001).collect(), Duration::from_millis(250)));
     for round in 0..45 {
         match round % 9 {
             0 => consumers.pause(&store).await?,
@@ -218,7 +195,8 @@ async fn a_killed_embedded_process_leaves_the_fold_of_the_log() -> anyhow::Resul
     let cornjacket = Cornjacket::embedded(folder.path())?;
     let mut random = Random::seeded();
     let mut process = cornjacket.start().await?;
-    let feeding = tokio::spawn(feed(cornjacket.clone(), 0.0, Duration::from_millis(50)));
+    let feeding =
+        tokio::spawn(send_all(cornjacket.clone(), simulation(0.0).collect(), Duration::from_millis(50)));
     let mut kills = 0;
     while !feeding.is_finished() || kills < 10 {
         tokio::time::sleep(Duration::from_millis(random.within(50..1_500))).await;

@@ -201,6 +201,8 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("QueryService.QuerySeries", json!({"series": series, "step": "60s"}), Refused, Refused),
         ("QueryService.ListSeries", json!({"subject": "theirs"}), Refused, Refused),
         ("QueryService.ListSeries", json!({}), Without, Refused),
+        ("QueryService.ListAnomalies", json!({"subject": "theirs"}), Refused, Without),
+        ("QueryService.ListAnomalies", json!({}), Without, Without),
         ("AdminService.ListConsumers", json!({}), Nothing, Nothing),
         ("AdminService.PauseConsumer", json!({"consumer": "device_state"}), Refused, Refused),
         ("AdminService.ResumeConsumer", json!({"consumer": "device_state"}), Refused, Refused),
@@ -216,6 +218,14 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("AdminService.RevokeDevice", json!({"name": "theirs"}), Refused, Refused),
         ("AdminService.ListDevices", json!({}), Without, Without),
         ("AdminService.ExportDevices", json!({}), Refused, Refused),
+        (
+            "AdminService.RegisterModel",
+            json!({"model": {"name": "m", "detector": "silence"}}),
+            Refused,
+            Refused,
+        ),
+        ("AdminService.SetModelMode", json!({"name": "m", "version": 1}), Refused, Refused),
+        ("AdminService.ListModels", json!({}), Refused, Refused),
     ]
 }
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cornjacket_domain::StoredEvent;
+use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::outcome::Result::Receipt as Accepted;
 use cornjacket_proto::ingest::{AppendBatchRequest, AppendRequest, Receipt};
 use cornjacket_testkit::shared::from_environment;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout_at};
 use tonic::Status;
 
 use super::cornjacket::Cornjacket;
@@ -15,6 +18,9 @@ use super::events::reading;
 
 const WRITERS: usize = 8;
 const BATCH: usize = 20;
+/// Of [`send_all`].
+const SENT_AT_ONCE: usize = 100;
+const SEND_DEADLINE: Duration = Duration::from_mins(10);
 
 /// Whether this is the long form, as `tests/long` runs it.
 pub fn long() -> bool {
@@ -117,4 +123,25 @@ fn receipt(outcome: cornjacket_proto::ingest::Outcome) -> Result<Receipt, Status
             format!("{other:?}"),
         )),
     }
+}
+
+/// Sends everything, a hundred at a time, no faster than a hundred `every` so long; what was not answered is sent again.
+pub async fn send_all(cornjacket: Cornjacket, events: Vec<Event>, every: Duration) -> anyhow::Result<()> {
+    let (mut pace, deadline) = (interval(every), Instant::now() + SEND_DEADLINE);
+    for batch in events.chunks(SENT_AT_ONCE) {
+        pace.tick().await;
+        let sent = async {
+            loop {
+                let request = AppendBatchRequest { events: batch.to_vec() };
+                if let Ok(mut ingest) = cornjacket.ingest().await
+                    && ingest.append_batch(request).await.is_ok()
+                {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout_at(deadline, sent).await?;
+    }
+    Ok(())
 }

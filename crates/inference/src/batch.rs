@@ -10,6 +10,8 @@ use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_store::{RollupKey, SeriesId};
 
+use crate::scorer::BySeries;
+
 /// What some events measured.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -67,6 +69,17 @@ impl Batch {
     /// The samples, given the ids of [`Batch::series`].
     pub fn samples(&self, ids: &[SeriesId]) -> Vec<(SeriesId, Sample)> {
         self.samples.iter().map(|(number, sample)| (ids[*number], *sample)).collect()
+    }
+
+    /// The same, of each series in the order of the events.
+    pub fn by_series(&self, ids: &[SeriesId]) -> BySeries<'_> {
+        let mut by_series = BySeries::new();
+        for (number, sample) in &self.samples {
+            let (_, samples) =
+                by_series.entry(ids[*number]).or_insert_with(|| (&self.series[*number], Vec::new()));
+            samples.push(*sample);
+        }
+        by_series
     }
 }
 

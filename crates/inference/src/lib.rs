@@ -1,12 +1,21 @@
-//! Think: what devices measure becomes samples of time series.
+//! Think: what devices measure becomes samples of time series, and is scored on its way.
 //!
 //! The [`Processor`] is handed events by the bus's consume loop. It alone writes samples and their roll-ups, in the
-//! transaction that moves its offset.
+//! transaction that moves its offset. In the same transaction its `scorer` has the [`detectors`] of each series see them: what
+//! they say, what they remember, and the anomalies that they find, which wait there until the [`Forwarder`] has appended them
+//! to the log.
 
+mod anomaly;
 mod batch;
 pub mod detectors;
 pub mod forecasters;
+pub mod forwarder;
 pub mod nab;
 pub mod processor;
+mod scorer;
+mod shard;
+mod watched;
+mod watching;
 
+pub use forwarder::Forwarder;
 pub use processor::Processor;

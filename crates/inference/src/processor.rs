@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cornjacket_bus::{Delivered, Handler, HandlerError};
-use cornjacket_domain::Topic;
+use cornjacket_domain::{Partitions, Topic};
 use cornjacket_store::{StoreError, Tx};
 
 use crate::batch::{Batch, buckets, roll_up};
+use crate::scorer::Scorer;
 
 /// The consumer's name.
 pub const NAME: &str = "inference";
@@ -18,12 +19,37 @@ pub const TOPICS: [Topic; 1] = [Topic::SensorEvents];
 #[derive(Debug)]
 pub struct Processor {
     keep: Duration,
+    scorer: Scorer,
+}
+
+/// What a processor needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What was older than this when it came is left out.
+    pub keep: Duration,
+    /// Of every topic.
+    pub partitions: Partitions,
+    /// About how much memory what detectors remember may take, in bytes.
+    pub state_bytes: usize,
 }
 
 impl Processor {
-    /// A processor that leaves out what was older than `keep` when it came.
-    pub const fn new(keep: Duration) -> Self {
-        Self { keep }
+    /// A processor that remembers nothing yet.
+    pub fn new(options: Options) -> Self {
+        Self { keep: options.keep, scorer: Scorer::new(options.partitions, options.state_bytes) }
+    }
+
+    async fn write(&self, tx: &mut dyn Tx, events: &[Delivered], batch: &Batch) -> Result<(), StoreError> {
+        let series = batch.series();
+        if series.is_empty() {
+            return Ok(());
+        }
+        let ids = tx.series(&series).await?;
+        let samples = batch.samples(&ids);
+        let known = tx.load_rollups(&buckets(&samples)).await?;
+        tx.add_samples(&samples).await?;
+        tx.save_rollups(&roll_up(&samples, known)).await?;
+        self.scorer.score(tx, events, &batch.by_series(&ids)).await
     }
 }
 
@@ -42,17 +68,8 @@ impl Handler<Box<dyn Tx>> for Processor {
         if batch.too_old > 0 {
             metrics::counter!("cornjacket_samples_too_old_total").increment(batch.too_old);
         }
-        write(tx.as_mut(), &batch).await.map_err(|error| HandlerError::of_store(error.is_unfit(), error))
+        self.write(tx.as_mut(), events, &batch)
+            .await
+            .map_err(|error| HandlerError::of_store(error.is_unfit(), error))
     }
-}
-
-async fn write(tx: &mut dyn Tx, batch: &Batch) -> Result<(), StoreError> {
-    let series = batch.series();
-    if series.is_empty() {
-        return Ok(());
-    }
-    let samples = batch.samples(&tx.series(&series).await?);
-    let known = tx.load_rollups(&buckets(&samples)).await?;
-    tx.add_samples(&samples).await?;
-    tx.save_rollups(&roll_up(&samples, known)).await
 }

@@ -9,6 +9,7 @@ mod config;
 mod gateway;
 mod grpc;
 mod identity;
+mod models;
 mod ops;
 mod retention;
 mod roles;
@@ -55,6 +56,10 @@ enum Command {
     DeadLetters(commands::dead_letters::DeadLetters),
     /// Keep the accounts of devices, here and for other brokers.
     Devices(commands::devices::Devices),
+    /// Show what detectors found in series.
+    Anomalies(commands::anomalies::Anomalies),
+    /// Show what series are watched with, and change it.
+    Models(commands::models::Models),
     /// Show what is in the log.
     Events(commands::events::Events),
     /// Show the projections that there are.
@@ -123,6 +128,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Consumers(consumers) => consumers.run(&settings),
         Command::DeadLetters(dead_letters) => dead_letters.run(&settings),
         Command::Devices(devices) => devices.run(&settings),
+        Command::Anomalies(anomalies) => anomalies.run(&settings),
+        Command::Models(models) => models.run(&settings),
         Command::Events(events) => events.run(&settings),
         Command::Projections(projections) => projections.run(&settings),
         Command::Series(series) => series.run(&settings),

@@ -8,7 +8,7 @@ use cornjacket_auth::Authenticator;
 use cornjacket_bus::{Bus, Consumer, Handler};
 use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_gateway::{ConnectionOptions, Guard};
-use cornjacket_inference::{Processor, processor};
+use cornjacket_inference::{Forwarder, Processor, forwarder, processor};
 use cornjacket_ingest::relay::{self, Relay};
 use cornjacket_ingest::sources::mqtt::{self, Letterbox, Mqtt};
 use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc, Quota};
@@ -25,6 +25,7 @@ use crate::config::{BusUrl, Settings};
 use crate::gateway::{self, Local};
 use crate::grpc::{self, Door, Layers, Service};
 use crate::identity;
+use crate::models;
 use crate::ops::{self, Readiness};
 use crate::retention::Retention;
 use crate::roles::Role;
@@ -108,7 +109,7 @@ async fn start_roles(settings: &Settings, roles: &[Role]) -> anyhow::Result<(Add
             Role::Mqtt => process.start_mqtt()?,
             Role::Relay => process.start_relay(),
             Role::Projector => process.start_projectors().await?,
-            Role::Inference => process.start_inference(),
+            Role::Inference => process.start_inference().await?,
             Role::Query => process.start_query().await?,
             Role::Gateway => process.start_gateway().await?,
         }
@@ -270,6 +271,8 @@ impl<'a> Process<'a> {
             consumers: self.store.consumers.clone(),
             dead_letters: self.store.dead_letters.clone(),
             devices: self.store.devices.clone(),
+            models: self.store.models.clone(),
+            detectors: Arc::new(models::KnownDetectors),
             rebuilds: self.store.rebuilds.clone(),
             bus: self.bus.clone(),
             relay: self.relay(),
@@ -325,10 +328,21 @@ impl<'a> Process<'a> {
         Ok(())
     }
 
-    fn start_inference(&self) {
-        let keep = Duration::from_hours(24) * self.settings.retention.series_days;
+    async fn start_inference(&self) -> anyhow::Result<()> {
+        models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
+        let options = processor::Options {
+            keep: Duration::from_hours(24) * self.settings.retention.series_days,
+            partitions: self.store.partitions,
+            state_bytes: self.settings.inference.state_mib << 20,
+        };
         let input = Input::Topics(processor::TOPICS.to_vec());
-        self.consume(processor::NAME, input, move || Processor::new(keep));
+        self.consume(processor::NAME, input, move || Processor::new(options));
+        let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
+        self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
+            let (outbox, log) = (store.outbox.clone(), store.log.clone());
+            Forwarder::new(outbox, log, clock.clone(), state).run(stop.clone().cancelled_owned())
+        });
+        Ok(())
     }
 
     fn consume<H: Handler<Box<dyn Tx>>>(

@@ -14,6 +14,6 @@ pub mod rebuild;
 pub mod rpc;
 mod series;
 
-pub use admin::AdminRpc;
+pub use admin::{AdminRpc, Detectors};
 pub use projector::Projector;
 pub use rpc::QueryRpc;

@@ -175,6 +175,13 @@ impl QueryService for Fake {
         Ok(Response::new(query::ListSeriesResponse::default()))
     }
 
+    async fn list_anomalies(
+        &self,
+        _: Request<query::ListAnomaliesRequest>,
+    ) -> Result<Response<query::ListAnomaliesResponse>, Status> {
+        Ok(Response::new(query::ListAnomaliesResponse::default()))
+    }
+
     async fn get_event_timeline(
         &self,
         request: Request<query::GetEventTimelineRequest>,

@@ -1,5 +1,6 @@
 //! The verbs of the binary, a file for each.
 
+pub mod anomalies;
 pub mod bench;
 pub mod bus;
 pub mod client;
@@ -9,6 +10,7 @@ pub mod dev;
 pub mod devices;
 pub mod events;
 pub mod migrate;
+pub mod models;
 mod progress;
 pub mod projections;
 pub mod series;

@@ -1,5 +1,6 @@
 //! Settings: from defaults, a file, `.env`, the environment and flags to one checked value.
 
+mod inference;
 mod keys;
 mod load;
 mod sasl;
@@ -7,6 +8,7 @@ mod secret;
 mod settings;
 mod tls;
 
+pub use inference::Inference;
 pub use load::{Sources, load};
 pub use sasl::Sasl;
 pub use secret::Secret;

@@ -11,7 +11,7 @@ use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
-use super::{Sasl, Secret, Tls};
+use super::{Inference, Sasl, Secret, Tls};
 
 /// Names what is in this process.
 const EMBEDDED: &str = "embedded:";
@@ -32,6 +32,7 @@ pub struct Settings {
     pub auth: Auth,
     pub tls: Tls,
     pub projections: Projections,
+    pub inference: Inference,
     pub consumers: Consumers,
     pub ops: Ops,
     pub log: Log,
@@ -257,6 +258,7 @@ impl Settings {
         );
         self.mqtt()?;
         self.mqtt_listen()?;
+        self.inference.check()?;
         self.tls.check()?;
         self.bus.sasl.check(&self.bus.user, self.bus.tls)?;
         anyhow::ensure!(self.watchdog.stuck_after_ms >= 100, "watchdog.stuck_after_ms: must be 100 or more");

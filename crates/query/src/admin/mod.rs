@@ -7,6 +7,7 @@ mod get_dead_letter;
 mod list_consumers;
 mod list_dead_letters;
 mod list_devices;
+mod models;
 mod pause;
 mod rebuild_projection;
 mod redrive_dead_letters;
@@ -22,15 +23,19 @@ use cornjacket_proto::admin::{
     AddDeviceRequest, AddDeviceResponse, DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse,
     ExportDevicesRequest, ExportDevicesResponse, GetDeadLetterRequest, GetDeadLetterResponse,
     ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest, ListDeadLettersResponse,
-    ListDevicesRequest, ListDevicesResponse, PauseConsumerRequest, PauseConsumerResponse,
-    RebuildProjectionRequest, RedriveDeadLettersRequest, RedriveDeadLettersResponse, ReplayEventsRequest,
-    ResumeConsumerRequest, ResumeConsumerResponse, RevokeDeviceRequest, RevokeDeviceResponse,
+    ListDevicesRequest, ListDevicesResponse, ListModelsRequest, ListModelsResponse, PauseConsumerRequest,
+    PauseConsumerResponse, RebuildProjectionRequest, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
+    RegisterModelRequest, RegisterModelResponse, ReplayEventsRequest, ResumeConsumerRequest,
+    ResumeConsumerResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetModelModeRequest,
+    SetModelModeResponse,
 };
 use cornjacket_proto::events as proto;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
-use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Rebuilds};
+use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Models, Rebuilds};
 use tonic::{Request, Response, Status};
+
+pub use self::models::Detectors;
 
 use crate::projections::Parameters;
 use crate::rpc::{printable, required, store_failed};
@@ -46,6 +51,10 @@ pub struct AdminRpc {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Devices that may connect.
     pub devices: Arc<dyn Devices>,
+    /// What series are watched with.
+    pub models: Arc<dyn Models>,
+    /// What models can be made of.
+    pub detectors: Arc<dyn Detectors>,
     /// Makes projections anew.
     pub rebuilds: Arc<dyn Rebuilds>,
     /// Where events are replayed to.
@@ -280,5 +289,28 @@ impl AdminService for AdminRpc {
         request: Request<ExportDevicesRequest>,
     ) -> Result<Response<ExportDevicesResponse>, Status> {
         Ok(Response::new(export_devices::export_devices(self, request).await?))
+    }
+
+    async fn register_model(
+        &self,
+        request: Request<RegisterModelRequest>,
+    ) -> Result<Response<RegisterModelResponse>, Status> {
+        let model = models::register_model(self, request).await?;
+        Ok(Response::new(RegisterModelResponse { model: Some(model) }))
+    }
+
+    async fn set_model_mode(
+        &self,
+        request: Request<SetModelModeRequest>,
+    ) -> Result<Response<SetModelModeResponse>, Status> {
+        models::set_model_mode(self, request).await?;
+        Ok(Response::new(SetModelModeResponse {}))
+    }
+
+    async fn list_models(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        Ok(Response::new(models::list_models(self, request).await?))
     }
 }

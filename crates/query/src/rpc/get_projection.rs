@@ -1,6 +1,7 @@
 //! `GetProjection`: the state of one subject, including what a token promises.
 
 use cornjacket_domain::Caller;
+use cornjacket_proto::json;
 use cornjacket_proto::query::{GetProjectionRequest, GetProjectionResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::State;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::{Maker, snapshot_with};
-use super::{QueryRpc, json, required, store_failed};
+use super::{QueryRpc, required, store_failed};
 use crate::projections::{self, Declared};
 
 pub(super) async fn get_projection(

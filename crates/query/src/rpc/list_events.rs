@@ -17,9 +17,10 @@ const NARROW: u32 = 100;
 
 /// Where a page ended: at this position.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct After {
+pub(super) struct After {
+    /// Which.
     #[prost(uint64, tag = "1")]
-    position: u64,
+    pub position: u64,
 }
 
 pub(super) async fn list_events(
@@ -70,21 +71,49 @@ async fn range(
     limit: u32,
     after: Option<After>,
 ) -> Result<Range, Failure> {
-    let mut low = request.from_position.saturating_sub(1);
+    let times = Window {
+        from_position: request.from_position,
+        start: request.start_time.as_ref(),
+        end: request.end_time.as_ref(),
+        descending: request.descending,
+    };
+    let (low, high) = window(snapshot, &times, after).await?;
+    let select = select(request.subject, request.r#type);
+    Ok(Range { after: low, until: high, select, descending: request.descending, limit })
+}
+
+/// What part of the log is asked for.
+pub(super) struct Window<'a> {
+    /// The first position.
+    pub from_position: u64,
+    /// The first time of storing.
+    pub start: Option<&'a prost_types::Timestamp>,
+    /// The first that is too late.
+    pub end: Option<&'a prost_types::Timestamp>,
+    /// From the newest to the oldest.
+    pub descending: bool,
+}
+
+/// The position before the first and the last one that are left to be listed.
+pub(super) async fn window(
+    snapshot: &mut dyn Snapshot,
+    wanted: &Window<'_>,
+    after: Option<After>,
+) -> Result<(u64, u64), Failure> {
+    let mut low = wanted.from_position.saturating_sub(1);
     let mut high = u64::MAX;
-    if let Some(start) = time("start_time", request.start_time.as_ref())? {
+    if let Some(start) = time("start_time", wanted.start)? {
         low = low.max(snapshot.position_before(start).await.map_err(|error| store_failed(&error))?);
     }
-    if let Some(end) = time("end_time", request.end_time.as_ref())? {
+    if let Some(end) = time("end_time", wanted.end)? {
         high = snapshot.position_before(end).await.map_err(|error| store_failed(&error))?;
     }
     match after {
-        Some(After { position }) if request.descending => high = high.min(position.saturating_sub(1)),
+        Some(After { position }) if wanted.descending => high = high.min(position.saturating_sub(1)),
         Some(After { position }) => low = low.max(position),
         None => {}
     }
-    let select = select(request.subject, request.r#type);
-    Ok(Range { after: low, until: high, select, descending: request.descending, limit })
+    Ok((low, high))
 }
 
 pub(super) fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Failure> {

@@ -5,7 +5,7 @@ mod deadline;
 mod get_event;
 mod get_event_timeline;
 mod get_projection;
-mod json;
+mod list_anomalies;
 pub(crate) mod list_events;
 mod list_projections;
 mod list_series;
@@ -24,9 +24,9 @@ use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
     GetEventRequest, GetEventResponse, GetEventTimelineRequest, GetEventTimelineResponse,
-    GetProjectionRequest, GetProjectionResponse, ListEventsRequest, ListEventsResponse,
-    ListProjectionsRequest, ListProjectionsResponse, ListSeriesRequest, ListSeriesResponse,
-    QuerySeriesRequest, QuerySeriesResponse, TailEventsRequest,
+    GetProjectionRequest, GetProjectionResponse, ListAnomaliesRequest, ListAnomaliesResponse,
+    ListEventsRequest, ListEventsResponse, ListProjectionsRequest, ListProjectionsResponse,
+    ListSeriesRequest, ListSeriesResponse, QuerySeriesRequest, QuerySeriesResponse, TailEventsRequest,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
@@ -147,6 +147,14 @@ impl QueryService for QueryRpc {
     ) -> Result<Response<GetEventTimelineResponse>, Status> {
         let deadline = self.deadline(&request);
         until(deadline, get_event_timeline::get_event_timeline(self, deadline, request)).await
+    }
+
+    async fn list_anomalies(
+        &self,
+        request: Request<ListAnomaliesRequest>,
+    ) -> Result<Response<ListAnomaliesResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, list_anomalies::list_anomalies(self, deadline, request)).await
     }
 
     async fn tail_events(

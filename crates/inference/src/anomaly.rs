@@ -1,0 +1,105 @@
+//! Anomalies as events.
+
+use std::fmt::Write;
+
+use cornjacket_domain::{Sample, SeriesKey};
+use cornjacket_proto::events::anomaly_detected::Contribution;
+use cornjacket_proto::events::event::Payload;
+use cornjacket_proto::events::{AnomalyDetected, Event};
+use cornjacket_store::Model;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use uuid::Builder;
+
+use crate::detectors::{Finding, Verdict};
+
+/// What events of ours say they are from.
+const SOURCE: &str = "cornjacket/inference";
+const TYPE: &str = "ai.anomaly_detected";
+
+/// An anomaly before it is an event.
+#[derive(Debug)]
+pub(crate) struct Anomaly<'a> {
+    /// Of which series.
+    pub key: &'a SeriesKey,
+    /// Where it begins.
+    pub sample: &'a Sample,
+    /// The event that the sample came with.
+    pub cause: &'a Event,
+    /// Who found it.
+    pub model: &'a Model,
+    /// What it makes of the sample.
+    pub verdict: &'a Verdict,
+    /// What it found.
+    pub finding: &'a Finding,
+}
+
+impl Anomaly<'_> {
+    /// The event, encoded. Whenever the same is found, it is the same event, by the same id.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { key, sample, cause, model, verdict, finding } = self;
+        let contribution = |(feature, weight): &(&str, f64)| Contribution {
+            feature: (*feature).to_owned(),
+            weight: *weight,
+        };
+        let payload = AnomalyDetected {
+            series_subject: key.subject.clone(),
+            metric: key.metric.clone(),
+            sample_time: Some(sample.time.to_proto()),
+            cause_source: cause.source.clone(),
+            cause_id: cause.id.clone(),
+            value: sample.value,
+            score: verdict.score.unwrap_or(1.0),
+            severity: finding.severity.into(),
+            expected: verdict.expected.map(|expected| expected.value),
+            expected_lower: verdict.expected.map(|expected| expected.lower),
+            expected_upper: verdict.expected.map(|expected| expected.upper),
+            contributions: finding.contributions.iter().map(contribution).collect(),
+            model: model.draft.name.clone(),
+            model_version: model.version.to_string(),
+            parameters_digest: hex(&Sha256::digest(&model.draft.parameters)),
+            detector: model.draft.detector.clone(),
+        };
+        let event = Event {
+            id: self.id(),
+            source: SOURCE.to_owned(),
+            r#type: TYPE.to_owned(),
+            subject: key.subject.clone(),
+            event_time: Some(sample.time.to_proto()),
+            trace_context: cause.trace_context.clone(),
+            payload: Some(Payload::AnomalyDetected(payload)),
+            ..Event::default()
+        };
+        event.encode_to_vec()
+    }
+
+    /// A UUID of version 8 (RFC 9562) of what makes it this anomaly and no other.
+    fn id(&self) -> String {
+        let Self { key, cause, model, .. } = self;
+        let version = model.version.to_string();
+        let parts = [
+            &cause.source,
+            &cause.id,
+            &key.subject,
+            &key.metric,
+            &model.draft.name,
+            &version,
+            &model.draft.parameters,
+        ];
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let bytes = digest[..16].try_into().expect("a digest is longer");
+        Builder::from_custom_bytes(bytes).into_uuid().to_string()
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes all");
+        text
+    })
+}

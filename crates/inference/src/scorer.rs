@@ -1,0 +1,184 @@
+//! Scoring: every sample is seen by the detectors of its series, once and in order.
+//!
+//! What detectors remember is in memory, by shard, and in the store, where it is saved now and then and whenever memory has no
+//! room for it. A series that is not in memory comes back from its state and the samples that are stored since then. All of it
+//! is done in the transaction that stores the samples: if that never was, neither was what memory holds, and the shard is
+//! forgotten. That is known by turns: each transaction of a shard has a number, and memory is good for the next one.
+
+mod controls;
+mod load;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cornjacket_bus::Delivered;
+use cornjacket_domain::{Partitions, Sample, SeriesKey};
+use cornjacket_proto::events::Event;
+use cornjacket_store::{DetectorKey, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
+
+use self::load::load;
+use crate::anomaly::Anomaly;
+use crate::detectors::Verdict;
+use crate::shard::Shard;
+use crate::watched::Watched;
+
+/// Series that are taken out of memory, or brought into it, at once.
+const AT_ONCE: usize = 16;
+/// Bytes of states that wait to be written.
+const AT_ONCE_BYTES: usize = 4 << 20;
+
+/// Scores samples.
+#[derive(Debug)]
+pub(crate) struct Scorer {
+    partitions: Partitions,
+    /// Bytes of memory for what the detectors of a shard remember.
+    limit: usize,
+    shards: Mutex<HashMap<u16, Arc<tokio::sync::Mutex<Shard>>>>,
+}
+
+/// The samples of a transaction of one shard: of each series in the order of positions.
+pub(crate) type BySeries<'a> = BTreeMap<SeriesId, (&'a SeriesKey, Vec<Sample>)>;
+
+/// What is to be written.
+#[derive(Debug, Default)]
+struct Outcome {
+    scores: Vec<Score>,
+    /// In the order of their causes' positions.
+    anomalies: BTreeMap<(u64, SeriesId, ModelId), Vec<u8>>,
+    states: Vec<(DetectorKey, SavedState)>,
+}
+
+impl Scorer {
+    /// One that may take about so much memory for what detectors remember.
+    pub fn new(partitions: Partitions, state_bytes: usize) -> Self {
+        let limit = state_bytes / usize::from(partitions.count());
+        Self { partitions, limit, shards: Mutex::default() }
+    }
+
+    /// Scores what a transaction stores.
+    pub async fn score(
+        &self,
+        tx: &mut dyn Tx,
+        events: &[Delivered],
+        samples: &BySeries<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(first) = events.first().map(|first| &first.event) else { return Ok(()) };
+        let number = self.partitions.of_subject(&first.subject);
+        let shard = self.shard(number);
+        let mut shard = shard.lock().await;
+        let turn = tx.turn(number).await?;
+        if shard.turn != Some(turn.number - 1) {
+            shard.forget();
+        }
+        // Whatever goes wrong from here on, and if this future is dropped: nobody relies on this memory.
+        shard.turn = None;
+        controls::take(tx, number, &mut shard, turn, first.position).await?;
+        let causes = events.iter().map(|one| (one.event.position, &one.event)).collect();
+        let series: Vec<_> = samples.iter().collect();
+        // All at once: one that waits for its turn must not be let go meanwhile.
+        let warm = series.iter().filter_map(|(id, _)| Some((**id, shard.take(**id)?)));
+        let (mut warm, mut outcome) = (warm.collect(), Outcome::default());
+        for chunk in series.chunks(AT_ONCE) {
+            if shard.watching.is_empty() {
+                break;
+            }
+            let keys = chunk.iter().map(|(id, (key, _))| (**id, *key));
+            let loaded = load(tx, &shard.watching, &mut warm, keys, first.position).await?;
+            self.observe(&mut shard, chunk, loaded, &causes, &mut outcome);
+            if outcome.bytes() > AT_ONCE_BYTES {
+                std::mem::take(&mut outcome).write(tx).await?;
+            }
+            // Detectors may take a while, and others wait for this thread.
+            tokio::task::yield_now().await;
+        }
+        outcome.write(tx).await?;
+        #[allow(clippy::cast_precision_loss, reason = "far less than 2^52 bytes")]
+        metrics::gauge!("cornjacket_inference_state_bytes", "shard" => number.to_string())
+            .set(shard.bytes() as f64);
+        shard.turn = Some(turn.number);
+        Ok(())
+    }
+
+    fn shard(&self, number: u16) -> Arc<tokio::sync::Mutex<Shard>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default().clone()
+    }
+
+    /// Has the detectors of some series see their samples.
+    fn observe(
+        &self,
+        shard: &mut Shard,
+        chunk: &[(&SeriesId, &(&SeriesKey, Vec<Sample>))],
+        loaded: Vec<Watched>,
+        causes: &HashMap<u64, &Event>,
+        outcome: &mut Outcome,
+    ) {
+        for ((series, (key, samples)), mut watched) in chunk.iter().zip(loaded) {
+            for watcher in &mut watched.watchers {
+                let model = &watcher.model.model;
+                let (id, is_active) = (model.id, shard.watching.is_active(model.id));
+                for sample in samples {
+                    let Some(verdict) = watcher.observe(sample) else { continue };
+                    outcome.score(**series, sample, id, &verdict);
+                    if let (true, Some(finding), Some(cause)) =
+                        (is_active, &verdict.finding, causes.get(&sample.position))
+                    {
+                        let model = &watcher.model.model;
+                        let anomaly = Anomaly { key, sample, cause, model, verdict: &verdict, finding };
+                        outcome.anomalies.insert((sample.position, **series, id), anomaly.encode());
+                    }
+                }
+                if watcher.is_due() {
+                    outcome.states.extend(watcher.save(**series));
+                }
+            }
+            shard.keep(**series, watched);
+            self.let_go(shard, outcome);
+        }
+    }
+
+    /// Keeps the memory of a shard within its limit.
+    fn let_go(&self, shard: &mut Shard, outcome: &mut Outcome) {
+        while let Some((series, mut watched)) = shard.let_go(self.limit) {
+            metrics::counter!("cornjacket_inference_evictions_total").increment(1);
+            let unsaved = watched.watchers.iter_mut().filter(|watcher| watcher.is_unsaved());
+            outcome.states.extend(unsaved.filter_map(|watcher| watcher.save(series)));
+        }
+    }
+}
+
+impl Outcome {
+    fn score(&mut self, series: SeriesId, sample: &Sample, model: ModelId, verdict: &Verdict) {
+        if verdict.score.is_none() && verdict.finding.is_none() {
+            return;
+        }
+        self.scores.push(Score {
+            series,
+            time: sample.time,
+            position: sample.position,
+            model,
+            score: verdict.score,
+            expected: verdict.expected.map(|expected| [expected.value, expected.lower, expected.upper]),
+            severity: verdict.finding.as_ref().map(|finding| i16::from(finding.severity as u8)),
+            unscored: None,
+        });
+    }
+
+    fn bytes(&self) -> usize {
+        self.states.iter().map(|(_, saved)| saved.state.len()).sum()
+    }
+
+    async fn write(self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        if !self.scores.is_empty() {
+            metrics::counter!("cornjacket_inference_scores_total").increment(self.scores.len() as u64);
+            tx.add_scores(&self.scores).await?;
+        }
+        if !self.states.is_empty() {
+            tx.save_detectors(&self.states).await?;
+        }
+        if !self.anomalies.is_empty() {
+            metrics::counter!("cornjacket_inference_anomalies_total").increment(self.anomalies.len() as u64);
+            tx.send(&self.anomalies.into_values().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+}

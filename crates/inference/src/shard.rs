@@ -1,0 +1,91 @@
+//! What is remembered of a shard's series, within bounds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use cornjacket_store::SeriesId;
+
+use crate::watched::Watched;
+use crate::watching::Watching;
+
+/// The memory of a shard: the partitions of one number, whose transactions come one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    /// The last transaction that left this memory. Somebody whose turn is not the next one must not rely on it.
+    pub turn: Option<u64>,
+    /// What is watched.
+    pub watching: Watching,
+    /// The last change that `watching` has taken.
+    pub controls: u64,
+    series: HashMap<SeriesId, Remembered>,
+    /// By when they were last touched.
+    order: BTreeMap<u64, SeriesId>,
+    touches: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    watched: Watched,
+    touched: u64,
+    bytes: usize,
+}
+
+impl Shard {
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Hands out a series, to be given back by [`Self::keep`].
+    pub fn take(&mut self, series: SeriesId) -> Option<Watched> {
+        let remembered = self.series.remove(&series)?;
+        self.order.remove(&remembered.touched);
+        self.bytes -= remembered.bytes;
+        Some(remembered.watched)
+    }
+
+    /// Remembers a series, as the one that was touched last.
+    pub fn keep(&mut self, series: SeriesId, watched: Watched) {
+        self.touches += 1;
+        let (touched, bytes) = (self.touches, watched.bytes());
+        self.order.insert(touched, series);
+        self.bytes += bytes;
+        self.series.insert(series, Remembered { watched, touched, bytes });
+    }
+
+    /// Lets go of the series that was touched longest ago, when there is more than `limit`.
+    pub fn let_go(&mut self, limit: usize) -> Option<(SeriesId, Watched)> {
+        if self.bytes <= limit {
+            return None;
+        }
+        let (_, series) = self.order.first_key_value()?;
+        let series = *series;
+        Some((series, self.take(series)?))
+    }
+
+    /// About how much memory it takes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_touched_longest_ago_goes_first() {
+        let mut shard = Shard::default();
+        for id in 1..=3 {
+            shard.keep(SeriesId(id), Watched::default());
+        }
+        let touched = shard.take(SeriesId(1)).expect("it is there");
+        shard.keep(SeriesId(1), touched);
+        let each = Watched::default().bytes();
+        assert_eq!(shard.bytes(), 3 * each);
+        let gone: Vec<_> = std::iter::from_fn(|| shard.let_go(each)).map(|(series, _)| series).collect();
+        assert_eq!(gone, [SeriesId(2), SeriesId(3)]);
+        assert!(shard.take(SeriesId(2)).is_none());
+        assert_eq!(shard.bytes(), each);
+    }
+}

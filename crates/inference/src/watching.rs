@@ -1,0 +1,135 @@
+//! What watches series: the models in force, as the changes up to some point left them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cornjacket_domain::{Patterns, SeriesKey};
+use cornjacket_store::{Change, Control, Mode, Model, ModelId};
+
+use crate::detectors::{self, ParameterError};
+
+/// A model that does something.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    /// As it was registered.
+    pub model: Model,
+    /// The change with which it began; what it remembers from before another one is not its own.
+    pub since: u64,
+    /// What makes its detectors.
+    pub makes: Box<dyn detectors::Model>,
+    subjects: Patterns,
+    metrics: Patterns,
+}
+
+impl InForce {
+    fn new(model: Model, since: u64) -> Result<Self, ParameterError> {
+        let makes = detectors::model(&model.draft.detector, &model.draft.parameters)?;
+        let pattern = |text: &str| Patterns::Any(vec![text.to_owned()]);
+        let (subjects, metrics) = (pattern(&model.draft.subjects), pattern(&model.draft.metrics));
+        Ok(Self { model, since, makes, subjects, metrics })
+    }
+
+    fn watches(&self, key: &SeriesKey) -> bool {
+        self.subjects.allow(&key.subject) && self.metrics.allow(&key.metric)
+    }
+}
+
+/// The models in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watching {
+    models: BTreeMap<ModelId, (Arc<InForce>, bool)>,
+    /// Another one whenever a model comes or goes.
+    pub generation: u64,
+}
+
+impl Watching {
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// Those of a series, in the order of their ids.
+    pub fn of<'a>(&'a self, key: &'a SeriesKey) -> impl Iterator<Item = &'a Arc<InForce>> {
+        self.models.values().map(|(model, _)| model).filter(|model| model.watches(key))
+    }
+
+    /// A model, if it is in force.
+    pub fn get(&self, model: ModelId) -> Option<Arc<InForce>> {
+        self.models.get(&model).map(|(model, _)| model.clone())
+    }
+
+    /// Whether what a model finds is an event.
+    pub fn is_active(&self, model: ModelId) -> bool {
+        self.models.get(&model).is_some_and(|(_, active)| *active)
+    }
+
+    /// Takes a change to modes; words on series are not its business.
+    pub fn take(&mut self, control: &Control) {
+        let Change::Mode(mode) = control.change else { return };
+        let id = control.model.id;
+        match (mode, self.models.get_mut(&id)) {
+            (Mode::Off, _) => {
+                self.models.remove(&id);
+                self.generation = control.seq;
+            }
+            (Mode::Active | Mode::Shadow, Some((_, active))) => *active = mode == Mode::Active,
+            (Mode::Active | Mode::Shadow, None) => match InForce::new(control.model.clone(), control.seq) {
+                Ok(model) => {
+                    self.models.insert(id, (Arc::new(model), mode == Mode::Active));
+                    self.generation = control.seq;
+                }
+                // Registered by a process of another version: series go on without it.
+                Err(error) => {
+                    let (name, version) = (&control.model.draft.name, control.model.version);
+                    tracing::error!(name, version, %error, "a model cannot be run by this version of Cornjacket");
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cornjacket_store::Draft;
+
+    use super::*;
+
+    fn control(seq: u64, id: i32, subjects: &str, detector: &str, mode: Mode) -> Control {
+        let draft = Draft {
+            name: format!("m{id}"),
+            detector: detector.into(),
+            code: String::new(),
+            subjects: subjects.into(),
+            metrics: "temp*".into(),
+            parameters: r#"{"upper": 5.0}"#.into(),
+        };
+        Control { seq, model: Model { id: ModelId(id), version: 1, draft }, change: Change::Mode(mode) }
+    }
+
+    fn ids(watching: &Watching, subject: &str, metric: &str) -> Vec<(i32, u64)> {
+        let key = SeriesKey { subject: subject.into(), metric: metric.into() };
+        watching.of(&key).map(|model| (model.model.id.0, model.since)).collect()
+    }
+
+    #[test]
+    fn changes_make_models_come_and_go() {
+        let mut watching = Watching::default();
+        for one in [
+            control(1, 2, "*", "threshold", Mode::Active),
+            control(2, 1, "pump-*", "threshold", Mode::Shadow),
+            control(3, 3, "*", "of another version", Mode::Active),
+            control(4, 2, "*", "threshold", Mode::Shadow),
+        ] {
+            watching.take(&one);
+        }
+        assert_eq!(ids(&watching, "pump-1", "temperature"), [(1, 2), (2, 1)]);
+        assert_eq!(ids(&watching, "valve", "temperature"), [(2, 1)]);
+        assert!(ids(&watching, "valve", "pressure").is_empty());
+        assert!(!watching.is_active(ModelId(2)) && !watching.is_active(ModelId(1)));
+        assert_eq!(watching.generation, 2, "nothing came or went since");
+        watching.take(&control(5, 2, "*", "threshold", Mode::Off));
+        watching.take(&control(6, 2, "*", "threshold", Mode::Active));
+        assert_eq!(ids(&watching, "valve", "temperature"), [(2, 6)], "it begins anew");
+        assert!(watching.is_active(ModelId(2)));
+    }
+}

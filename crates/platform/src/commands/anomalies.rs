@@ -1,0 +1,90 @@
+//! `cornjacket anomalies`: what detectors found.
+
+use clap::Args;
+use cornjacket_domain::Timestamp;
+use cornjacket_proto::events::event::Payload;
+use cornjacket_proto::events::{AnomalyDetected, Event};
+use cornjacket_proto::query::ListAnomaliesRequest;
+
+use super::client::{Server, told};
+use super::table;
+use crate::config::Settings;
+use crate::telemetry;
+
+/// Flags of `cornjacket anomalies`.
+#[derive(Debug, Args)]
+pub struct Anomalies {
+    #[command(flatten)]
+    server: Server,
+    /// Only of series of this subject.
+    #[arg(long, default_value = "")]
+    subject: String,
+    /// Only of series of this metric.
+    #[arg(long, default_value = "")]
+    metric: String,
+    /// Only those that this model found.
+    #[arg(long, default_value = "")]
+    model: String,
+    /// At most this many: the newest.
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+}
+
+impl Anomalies {
+    /// Asks and prints.
+    pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        telemetry::block_on(&settings.log, async {
+            let rows = self.ask(settings).await?;
+            let head =
+                ["TIME", "SUBJECT", "METRIC", "VALUE", "EXPECTED", "SCORE", "SEVERITY", "MODEL", "WHY"];
+            print!("{}", table::of(&head, rows.iter().filter_map(row)));
+            Ok(())
+        })
+    }
+
+    async fn ask(self, settings: &Settings) -> anyhow::Result<Vec<Event>> {
+        let mut query = self.server.query(settings).await?;
+        let Self { subject, metric, model, limit, .. } = self;
+        let mut request = ListAnomaliesRequest { subject, metric, model, ..ListAnomaliesRequest::default() };
+        let mut found = Vec::new();
+        loop {
+            request.page_size = i32::try_from(limit - found.len())?;
+            if request.page_size == 0 {
+                return Ok(found);
+            }
+            let page =
+                query.list_anomalies(request.clone()).await.map_err(|status| told(&status))?.into_inner();
+            found.extend(page.anomalies);
+            if page.next_page_token.is_empty() {
+                return Ok(found);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+}
+
+fn row(event: &Event) -> Option<[String; 9]> {
+    let Some(Payload::AnomalyDetected(anomaly)) = &event.payload else { return None };
+    let time = anomaly.sample_time.as_ref().and_then(Timestamp::from_proto);
+    let severity = anomaly.severity().as_str_name().trim_start_matches("SEVERITY_").to_lowercase();
+    let why: Vec<_> = anomaly.contributions.iter().take(3).map(|one| one.feature.as_str()).collect();
+    Some([
+        time.map(|time| time.to_proto().to_string()).unwrap_or_default(),
+        anomaly.series_subject.clone(),
+        anomaly.metric.clone(),
+        anomaly.value.to_string(),
+        expected(anomaly),
+        format!("{:.3}", anomaly.score),
+        severity,
+        format!("{}/{}", anomaly.model, anomaly.model_version),
+        why.join(", "),
+    ])
+}
+
+/// The interval that was expected, where the detector has one.
+fn expected(anomaly: &AnomalyDetected) -> String {
+    match (anomaly.expected_lower, anomaly.expected_upper) {
+        (Some(lower), Some(upper)) => format!("{lower:.2} to {upper:.2}"),
+        _ => anomaly.expected.map(|value| format!("{value:.2}")).unwrap_or_default(),
+    }
+}

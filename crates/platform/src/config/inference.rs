@@ -1,0 +1,71 @@
+//! What series are watched with, as the settings say.
+
+use anyhow::Context;
+use cornjacket_inference::detectors;
+use cornjacket_store::{Draft, Mode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inference {
+    pub state_mib: usize,
+    pub models: Vec<Model>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    name: String,
+    detector: String,
+    #[serde(default = "all")]
+    subjects: String,
+    #[serde(default = "all")]
+    metrics: String,
+    #[serde(default = "active")]
+    mode: String,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
+
+fn all() -> String {
+    "*".to_owned()
+}
+
+fn active() -> String {
+    Mode::Active.name().to_owned()
+}
+
+impl Inference {
+    /// The models, each with what it may do. Every message names the setting.
+    pub fn drafts(&self) -> anyhow::Result<Vec<(Draft, Mode)>> {
+        let mut drafts: Vec<(Draft, Mode)> = Vec::new();
+        for model in &self.models {
+            let (draft, mode) =
+                model.draft().with_context(|| format!("inference.models: {:?}", model.name))?;
+            anyhow::ensure!(
+                drafts.iter().all(|(other, _)| other.name != draft.name),
+                "inference.models: there are two of the name {:?}",
+                draft.name
+            );
+            drafts.push((draft, mode));
+        }
+        Ok(drafts)
+    }
+
+    /// Checks what types cannot say.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.state_mib > 0, "inference.state_mib: must be above zero");
+        self.drafts().map(drop)
+    }
+}
+
+impl Model {
+    fn draft(&self) -> anyhow::Result<(Draft, Mode)> {
+        let mode = Mode::from_name(&self.mode).context("mode: must be active, shadow or off")?;
+        let parameters = Value::Object(self.parameters.clone());
+        let draft =
+            detectors::draft(&self.name, &self.detector, (&self.subjects, &self.metrics), &parameters)?;
+        Ok((draft, mode))
+    }
+}

@@ -1,0 +1,138 @@
+//! `RegisterModel`, `SetModelMode` and `ListModels`: what series are watched with.
+
+use std::fmt::Debug;
+
+use cornjacket_domain::Caller;
+use cornjacket_proto::admin::{
+    Detector, ListModelsRequest, ListModelsResponse, Model, ModelMode, RegisterModelRequest,
+    SetModelModeRequest,
+};
+use cornjacket_proto::json::{from_struct, to_struct};
+use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::{Draft, ListedModel, Mode};
+use prost_types::Struct;
+use tonic::Request;
+
+use super::{Action, AdminRpc};
+use crate::rpc::{invalid, required, store_failed};
+
+/// What models can be made of, in the crate that this one does not see.
+pub trait Detectors: Debug + Send + Sync {
+    /// What is to be registered, with all parameters; or the field that is at fault and what is wrong with it. `series` are the
+    /// patterns of subjects and metrics.
+    fn draft(
+        &self,
+        name: &str,
+        detector: &str,
+        series: (&str, &str),
+        parameters: &serde_json::Value,
+    ) -> Result<Draft, (String, String)>;
+
+    /// Name, version of the code and an example of its parameters of each.
+    fn all(&self) -> Vec<(&'static str, &'static str, serde_json::Value)>;
+}
+
+pub(super) async fn register_model(
+    rpc: &AdminRpc,
+    request: Request<RegisterModelRequest>,
+) -> Result<Model, Failure> {
+    let caller = Caller::of(request.extensions())?;
+    caller.authorize_everything()?;
+    let model =
+        request.into_inner().model.ok_or_else(|| invalid("model", "must not be empty", "REQUIRED"))?;
+    let mode = mode("model.mode", model.mode)?;
+    let all = |pattern: &str| if pattern.is_empty() { "*".to_owned() } else { pattern.to_owned() };
+    let parameters = from_struct(model.parameters.unwrap_or_default());
+    let series = (all(&model.subjects), all(&model.metrics));
+    let draft = rpc
+        .detectors
+        .draft(&model.name, &model.detector, (&series.0, &series.1), &parameters)
+        .map_err(|(field, problem)| invalid(&format!("model.{field}"), &problem, "INVALID"))?;
+    let detail = format!("{} {} {}", draft.detector, mode.name(), draft.parameters);
+    let action = Action { detail, ..Action::new(&caller, "register", format!("models/{}", draft.name)) };
+    rpc.audit(&action).await?;
+    // Somebody, even where nobody has a name: the settings are nobody.
+    let (by, now) = (caller.name().unwrap_or("anyone"), rpc.clock.now());
+    let model =
+        rpc.models.register(&draft, mode, Some(by), now).await.map_err(|error| store_failed(&error))?;
+    Ok(to_proto(ListedModel { model, mode, made_by: Some(by.to_owned()), made_at: now }))
+}
+
+pub(super) async fn set_model_mode(
+    rpc: &AdminRpc,
+    request: Request<SetModelModeRequest>,
+) -> Result<(), Failure> {
+    let caller = Caller::of(request.extensions())?;
+    caller.authorize_everything()?;
+    let SetModelModeRequest { name, version, mode: wanted } = request.into_inner();
+    required("name", &name)?;
+    let mode = mode("mode", wanted)?;
+    let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
+    let found = models.iter().find(|one| one.model.draft.name == name && one.model.version == version);
+    let Some(found) = found else {
+        let message = format!("there is no version {version} of a model {name:?}");
+        return Err(Failure::new(ErrorKind::NotFound, message));
+    };
+    let action = Action {
+        detail: mode.name().to_owned(),
+        ..Action::new(&caller, "set mode", format!("models/{name}/{version}"))
+    };
+    rpc.audit(&action).await?;
+    let set = rpc.models.set_mode(found.model.id, mode, caller.name(), rpc.clock.now());
+    set.await.map_err(|error| store_failed(&error))
+}
+
+pub(super) async fn list_models(
+    rpc: &AdminRpc,
+    request: Request<ListModelsRequest>,
+) -> Result<ListModelsResponse, Failure> {
+    // Patterns and parameters name what others have.
+    Caller::of(request.extensions())?.authorize_everything()?;
+    let name = request.into_inner().name;
+    let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
+    let models = models.into_iter().filter(|one| name.is_empty() || one.model.draft.name == name);
+    let detector = |(name, version, example): (&str, &str, serde_json::Value)| Detector {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        example: parameters(&example.to_string()),
+    };
+    Ok(ListModelsResponse {
+        models: models.map(to_proto).collect(),
+        detectors: rpc.detectors.all().into_iter().map(detector).collect(),
+    })
+}
+
+fn mode(field: &str, mode: i32) -> Result<Mode, Failure> {
+    match ModelMode::try_from(mode) {
+        Ok(ModelMode::Unspecified | ModelMode::Active) => Ok(Mode::Active),
+        Ok(ModelMode::Shadow) => Ok(Mode::Shadow),
+        Ok(ModelMode::Off) => Ok(Mode::Off),
+        Err(_) => Err(invalid(field, "is no mode", "OUT_OF_RANGE")),
+    }
+}
+
+fn to_proto(listed: ListedModel) -> Model {
+    let mode = match listed.mode {
+        Mode::Active => ModelMode::Active,
+        Mode::Shadow => ModelMode::Shadow,
+        Mode::Off => ModelMode::Off,
+    };
+    let draft = listed.model.draft;
+    Model {
+        name: draft.name,
+        version: listed.model.version,
+        detector: draft.detector,
+        detector_version: draft.code,
+        subjects: draft.subjects,
+        metrics: draft.metrics,
+        parameters: parameters(&draft.parameters),
+        mode: mode.into(),
+        created_by: listed.made_by.unwrap_or_default(),
+        create_time: Some(listed.made_at.to_proto()),
+    }
+}
+
+/// Nothing when it is no object: what was registered is one.
+fn parameters(json: &str) -> Option<Struct> {
+    to_struct(json).ok()
+}
