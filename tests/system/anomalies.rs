@@ -12,7 +12,7 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event, TraceContext};
 use cornjacket_proto::json::to_struct;
 use cornjacket_proto::query::tail_events_response::Message as Told;
-use cornjacket_proto::query::{ListAnomaliesRequest, TailEventsRequest};
+use cornjacket_proto::query::{ListAnomaliesRequest, QuerySeriesRequest, SeriesKey, TailEventsRequest};
 use cornjacket_simulator::{Options, Share, Simulation};
 use cornjacket_store::{ConsumerPartition, Progress, Score, SeriesFilter, SeriesId, Store, TimeRange};
 use cornjacket_testkit::{fresh_database, wait};
@@ -101,6 +101,20 @@ async fn anomalies_are_events(cornjacket: &Cornjacket) -> anyhow::Result<()> {
         anomaly.score > 0.5 && !anomaly.contributions.is_empty() && anomaly.parameters_digest.len() == 64
     );
     assert_eq!(found.trace_context, Some(trace));
+
+    // Its score stands beside the sample.
+    let question = QuerySeriesRequest {
+        series: vec![SeriesKey { subject: "pump-1".into(), metric: "temperature".into() }],
+        scores: true,
+        ..QuerySeriesRequest::default()
+    };
+    let answer = cornjacket.query().await?.query_series(question).await?.into_inner();
+    let scores: Vec<_> = answer.series[0].samples.iter().flat_map(|sample| &sample.scores).collect();
+    assert_eq!(
+        (scores.len(), scores[1].score, scores[1].severity),
+        (2, Some(anomaly.score), anomaly.severity)
+    );
+    assert_eq!((scores[0].model.as_str(), scores[0].model_version, scores[0].severity), ("hot", 1, 0));
 
     // Another version takes over; the one before looks on, and takes over again with what it knows.
     let parameters = r#"{"upper": 10}"#;

@@ -194,7 +194,7 @@ async fn questions_are_checked_and_gaps_filled(cornjacket: &Cornjacket) -> anyho
         (vec!["pump-1".into(), "pump-2".into()], vec!["pump-3".to_owned()])
     );
     assert_eq!(
-        (rest.series[0].unit.as_str(), rest.series[0].last.map(|last| last.value)),
+        (rest.series[0].unit.as_str(), rest.series[0].last.as_ref().map(|last| last.value)),
         ("Cel", Some(2.0))
     );
     let listed = query.list_projections(ListProjectionsRequest {}).await?.into_inner().projections;

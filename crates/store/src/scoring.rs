@@ -139,6 +139,20 @@ pub trait ScoringSnapshot: Send {
         after: Option<(Timestamp, u64)>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError>;
+
+    /// What the models are called that say so.
+    async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError>;
+}
+
+/// What a model is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelName {
+    /// Which.
+    pub id: ModelId,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
 }
 
 /// Events on their way into the log.

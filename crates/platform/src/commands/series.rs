@@ -5,8 +5,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use cornjacket_domain::{Clock, SystemClock, Timestamp};
+use cornjacket_proto::events::Event;
+use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::query::{
-    Aggregation, Fill, ListSeriesRequest, ListedSeries, QuerySeriesRequest, Series as Found, SeriesKey,
+    Aggregation, Bucket, Fill, ListAnomaliesRequest, ListSeriesRequest, ListedSeries, QuerySeriesRequest,
+    Series as Found, SeriesKey,
 };
 
 use super::client::{Server, told};
@@ -16,6 +19,8 @@ use crate::telemetry;
 
 /// From the lowest value to the highest.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// An anomaly begins here.
+const MARK: char = '▲';
 /// Columns of a plot, at the most.
 const COLUMNS: u32 = 60;
 
@@ -81,11 +86,33 @@ async fn plot(server: &Server, settings: &Settings, key: SeriesKey, last: Durati
         fill: Fill::Null.into(),
         ..QuerySeriesRequest::default()
     };
-    let response = server.query(settings).await?.query_series(request).await;
+    let mut query = server.query(settings).await?;
+    let response = query.query_series(request).await;
     let found = response.map_err(|status| told(&status))?.into_inner().series;
     let series = found.into_iter().next().unwrap_or_default();
-    println!("{}", draw(&key, &series, step));
+    // By when they were stored, which is hardly before they were measured.
+    let request = ListAnomaliesRequest {
+        subject: key.subject.clone(),
+        metric: key.metric.clone(),
+        start_time: Some((now - last).to_proto()),
+        page_size: 1_000,
+        ..ListAnomaliesRequest::default()
+    };
+    let anomalies =
+        query.list_anomalies(request).await.map_err(|status| told(&status))?.into_inner().anomalies;
+    let times: Vec<_> = anomalies.iter().filter_map(sample_time).collect();
+    println!("{}", draw(&key, &series, step, &times));
     Ok(())
+}
+
+/// When the sample was taken with which an anomaly began.
+fn sample_time(event: &Event) -> Option<Timestamp> {
+    match &event.payload {
+        Some(Payload::AnomalyDetected(anomaly)) => {
+            anomaly.sample_time.as_ref().and_then(Timestamp::from_proto)
+        }
+        _ => None,
+    }
 }
 
 /// Whole seconds, so that the plot fits.
@@ -93,8 +120,8 @@ fn step_of(last: Duration) -> Duration {
     Duration::from_secs(last.as_secs().div_ceil(COLUMNS.into()).max(1))
 }
 
-/// A line of bars, and what the lowest and the highest stand for.
-fn draw(key: &SeriesKey, series: &Found, step: Duration) -> String {
+/// A line of bars, one below with a mark where an anomaly begins, and what the lowest and the highest stand for.
+fn draw(key: &SeriesKey, series: &Found, step: Duration, anomalies: &[Timestamp]) -> String {
     let (name, unit) = (format!("{} {}", key.subject, key.metric), &series.unit);
     let low = series.buckets.iter().filter_map(|bucket| bucket.min).reduce(f64::min);
     let high = series.buckets.iter().filter_map(|bucket| bucket.max).reduce(f64::max);
@@ -105,8 +132,17 @@ fn draw(key: &SeriesKey, series: &Found, step: Duration) -> String {
         .iter()
         .map(|bucket| bucket.avg.map_or(' ', |value| LEVELS[level(value, low, high)]))
         .collect();
+    let is_marked = |bucket: &Bucket| {
+        let bound = |time: &Option<prost_types::Timestamp>| time.as_ref().and_then(Timestamp::from_proto);
+        let (start, end) = (bound(&bucket.start_time), bound(&bucket.end_time));
+        anomalies.iter().any(|time| start <= Some(*time) && Some(*time) < end)
+    };
+    let marks: String =
+        series.buckets.iter().map(|bucket| if is_marked(bucket) { MARK } else { ' ' }).collect();
+    let marks = marks.trim_end();
+    let marks = if marks.is_empty() { String::new() } else { format!("{marks} anomalies\n") };
     let step = humantime::format_duration(step);
-    format!("{name}\n{bars}\n{low} to {high} {unit}, {samples} samples, a column is {step}")
+    format!("{name}\n{bars}\n{marks}{low} to {high} {unit}, {samples} samples, a column is {step}")
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the levels")]
@@ -117,13 +153,14 @@ fn level(value: f64, low: f64, high: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use cornjacket_proto::query::Bucket;
-
     use super::*;
 
     #[test]
     fn a_plot_has_a_bar_for_each_bucket_and_a_gap_for_none() {
+        let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
         let bucket = |value: f64| Bucket {
+            start_time: time(60),
+            end_time: time(120),
             count: 2,
             avg: Some(value),
             min: Some(value),
@@ -133,8 +170,12 @@ mod tests {
         let buckets = vec![bucket(1.0), Bucket::default(), bucket(8.0)];
         let series = Found { unit: "Cel".into(), buckets, ..Found::default() };
         let key = SeriesKey { subject: "pump".into(), metric: "x".into() };
-        let drawn = draw(&key, &series, step_of(Duration::from_hours(1)));
+        let drawn = draw(&key, &series, step_of(Duration::from_hours(1)), &[]);
         assert_eq!(drawn, "pump x\n▁ █\n1 to 8 Cel, 4 samples, a column is 1m");
-        assert_eq!(draw(&key, &Found::default(), Duration::from_secs(1)), "pump x: no samples");
+        let marked = draw(&key, &series, Duration::from_secs(1), &[Timestamp::from_micros(60_000_000)]);
+        assert_eq!(marked.lines().nth(2), Some("▲ ▲ anomalies"));
+        let unmarked = draw(&key, &series, Duration::from_secs(1), &[Timestamp::from_micros(120_000_000)]);
+        assert!(!unmarked.contains("anomalies"));
+        assert_eq!(draw(&key, &Found::default(), Duration::from_secs(1), &[]), "pump x: no samples");
     }
 }

@@ -15,7 +15,7 @@ use super::models::model;
 use super::offsets::PostgresTx;
 use super::snapshot::PostgresSnapshot;
 use crate::models::{Change, Control, Mode, ModelId};
-use crate::scoring::{DetectorKey, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
+use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
 use crate::{SeriesId, StoreError, TimeRange};
 
 const TURN: &str = "insert into timeseries.shards as known (shard, turn, controls) values ($1, 1, 0)
@@ -53,6 +53,7 @@ const SCORES: &str = "select time, position, model_id, score, expected, lower, u
     from timeseries.scores
     where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
     order by time, position, model_id limit $6";
+const NAMES: &str = "select id, name, version from timeseries.models";
 const WAITING: &str = "select id, event from timeseries.outbox order by id limit $1";
 const ARRIVED: &str = "delete from timeseries.outbox where id = any($1)";
 
@@ -177,6 +178,15 @@ impl ScoringSnapshot for PostgresSnapshot {
             .bind(signed(position))
             .bind(i64::from(limit));
         query.fetch_all(&mut *self.0).await?.iter().map(|row| score(series, row)).collect()
+    }
+
+    async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError> {
+        let rows = sqlx::query(NAMES).fetch_all(&mut *self.0).await?;
+        let name = |row: &PgRow| {
+            let version = row.try_get::<i32, _>(2)?.cast_unsigned();
+            Ok(ModelName { id: ModelId(row.try_get(0)?), name: row.try_get(1)?, version })
+        };
+        rows.iter().map(name).collect()
     }
 }
 

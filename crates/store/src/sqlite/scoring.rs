@@ -16,7 +16,7 @@ use super::offsets::SqliteTx;
 use super::rows::{Statements, cut, statements};
 use super::snapshot::SqliteSnapshot;
 use crate::models::{Change, Control, Mode, ModelId};
-use crate::scoring::{DetectorKey, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
+use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
 use crate::{SeriesId, StoreError, TimeRange};
 
 const TURN: &str = "insert into shards as known (shard, turn, controls) values (?, 1, 0)
@@ -57,6 +57,7 @@ static SEND: LazyLock<Statements> = LazyLock::new(|| statements("insert into out
 const SCORES: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
     from scores where series_id = ? and time < ? and (time, position) > (?, ?)
     order by time, position, model_id limit ?";
+const NAMES: &str = "select id, name, version from models";
 const WAITING: &str = "select id, event from outbox order by id limit ?";
 static ARRIVED: LazyLock<Statements> = LazyLock::new(|| {
     statements(
@@ -195,6 +196,15 @@ impl ScoringSnapshot for SqliteSnapshot {
             .bind(limit);
         let rows = query.fetch_all(self.timeseries().await?).await?;
         rows.iter().map(|row| score(series, row)).collect()
+    }
+
+    async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError> {
+        let rows = sqlx::query(NAMES).fetch_all(self.timeseries().await?).await?;
+        let name = |row: &SqliteRow| {
+            let version = row.try_get(2)?;
+            Ok(ModelName { id: ModelId(row.try_get(0)?), name: row.try_get(1)?, version })
+        };
+        rows.iter().map(name).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bucketed;
 mod raw;
+mod scored;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,6 +50,9 @@ pub(super) async fn query_series(
     let snapshot = || snapshot_with(rpc, deadline, &maker, &request.consistency_token);
     // A wide question waits for its token before its turn, and for its turn without a snapshot.
     if let Some(step) = request.step {
+        if request.scores {
+            return Err(invalid("scores", "are for samples, without a step", "MISMATCH"));
+        }
         let plan = bucketed::Plan::new(rpc, &request, step, range, keys.len())?;
         let mut first = snapshot().await?;
         if let Some(narrow) = plan.narrow(keys.len())
@@ -107,7 +111,12 @@ pub(super) fn key_to_proto(key: SeriesKey) -> query::SeriesKey {
 }
 
 pub(super) fn sample_to_proto(sample: Sample) -> query::Sample {
-    query::Sample { time: Some(sample.time.to_proto()), value: sample.value, position: sample.position }
+    query::Sample {
+        time: Some(sample.time.to_proto()),
+        value: sample.value,
+        position: sample.position,
+        scores: Vec::new(),
+    }
 }
 
 /// What of a range is kept.

@@ -5,6 +5,7 @@ use cornjacket_proto::query::{QuerySeriesRequest, QuerySeriesResponse, Series};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{Snapshot, TimeRange};
 
+use super::scored::scored;
 use super::{kept, key_to_proto, sample_to_proto};
 use crate::page::{self, Cursor};
 use crate::rpc::{QueryRpc, invalid, store_failed};
@@ -36,6 +37,7 @@ pub(super) struct Page {
     size: u32,
     cursor: Cursor,
     after: Option<After>,
+    scores: bool,
 }
 
 impl Page {
@@ -51,13 +53,13 @@ impl Page {
         }
         let size = page::size_within(request.page_size, DEFAULT, MOST)?;
         let (start, end) = (request.start_time.as_ref(), request.end_time.as_ref());
-        let cursor = Cursor::of(format!("samples {keys:?} {start:?} {end:?}"));
+        let cursor = Cursor::of(format!("samples {keys:?} {start:?} {end:?} {}", request.scores));
         let after: Option<After> = cursor.read(&request.page_token)?;
         let range = after.map_or(range, |after| TimeRange {
             start: Timestamp::from_micros(after.start),
             end: Timestamp::from_micros(after.end),
         });
-        Ok(Self { range, size, cursor, after })
+        Ok(Self { range, size, cursor, after, scores: request.scores })
     }
 
     /// Whether it is more than what is given when nobody says how much.
@@ -94,7 +96,12 @@ impl Page {
             left -= u32::try_from(samples.len()).unwrap_or(left).min(left);
             let full = samples.last().filter(|_| left == 0).copied();
             if !samples.is_empty() {
-                let samples = samples.into_iter().map(sample_to_proto).collect();
+                let samples = if self.scores {
+                    let scored = scored(snapshot, id, samples).await;
+                    scored.map_err(|error| store_failed(&error))?
+                } else {
+                    samples.into_iter().map(sample_to_proto).collect()
+                };
                 let key = Some(key_to_proto(key));
                 response.series.push(Series { key, unit, samples, ..Series::default() });
             }
