@@ -34,7 +34,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::stages::{Input, Stages};
 use crate::telemetry;
 use crate::tls::Listeners;
-use crate::unread::Reader;
+use crate::unread::readers;
 use crate::watchdog::Watchdog;
 use crate::wiring;
 
@@ -119,12 +119,6 @@ async fn start_roles(settings: &Settings, roles: &[Role]) -> anyhow::Result<(Add
     process.start_ops(metrics).await?;
     let Process { addresses, shutdown, .. } = process;
     Ok((addresses, shutdown))
-}
-
-/// Every consumer, in whichever process it runs.
-fn readers() -> Vec<Reader> {
-    let projectors = projections::ALL.iter().map(|projection| (projection.id.name, projection.topics()));
-    projectors.chain([(processor::NAME, processor::TOPICS.to_vec())]).collect()
 }
 
 impl<'a> Process<'a> {
@@ -261,7 +255,7 @@ impl<'a> Process<'a> {
             default_deadline: Duration::from_millis(self.settings.query.default_deadline_ms),
             clock: self.clock.clone(),
             keep: Duration::from_hours(24) * self.settings.retention.state_days,
-            keep_samples: Duration::from_hours(24) * self.settings.retention.series_days,
+            keep_samples: self.settings.retention.series(),
             parameters: self.settings.projections.parameters(),
             progress: Arc::default(),
             turns: Arc::default(),
@@ -330,11 +324,7 @@ impl<'a> Process<'a> {
 
     async fn start_inference(&self) -> anyhow::Result<()> {
         models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
-        let options = processor::Options {
-            keep: Duration::from_hours(24) * self.settings.retention.series_days,
-            partitions: self.store.partitions,
-            state_bytes: self.settings.inference.state_mib << 20,
-        };
+        let options = self.settings.processor(self.store.partitions);
         let input = Input::Topics(processor::TOPICS.to_vec());
         self.consume(processor::NAME, input, move || Processor::new(options));
         let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());

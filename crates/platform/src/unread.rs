@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 
 use cornjacket_domain::{Partitions, Timestamp, Topic};
+use cornjacket_inference::processor;
+use cornjacket_query::projections;
 use cornjacket_store::{ConsumerPartition, ConsumerStatus, EventLog, Gap, Range, StoreError};
 
 /// Events that are read at once.
@@ -13,6 +15,12 @@ const AT_ONCE: u32 = 2_000;
 
 /// A consumer's name, and what it reads.
 pub type Reader = (&'static str, Vec<Topic>);
+
+/// Every consumer, in whichever process it runs.
+pub fn readers() -> Vec<Reader> {
+    let projectors = projections::ALL.iter().map(|projection| (projection.id.name, projection.topics()));
+    projectors.chain([(processor::NAME, processor::TOPICS.to_vec())]).collect()
+}
 
 /// How far every consumer has come.
 #[derive(Debug)]

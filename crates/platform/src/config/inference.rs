@@ -1,10 +1,13 @@
 //! What series are watched with, as the settings say.
 
 use anyhow::Context;
-use cornjacket_inference::detectors;
+use cornjacket_domain::Partitions;
+use cornjacket_inference::{detectors, processor};
 use cornjacket_store::{Draft, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::Settings;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,14 @@ fn all() -> String {
 
 fn active() -> String {
     Mode::Active.name().to_owned()
+}
+
+impl Settings {
+    /// How measurements become series, and how they are scored.
+    pub const fn processor(&self, partitions: Partitions) -> processor::Options {
+        let (keep, state_bytes) = (self.retention.series(), self.inference.state_mib << 20);
+        processor::Options { keep, partitions, state_bytes }
+    }
 }
 
 impl Inference {

@@ -207,6 +207,13 @@ pub struct Retention {
     pub dead_letter_days: u32,
 }
 
+impl Retention {
+    /// How long samples and roll-ups are kept.
+    pub const fn series(&self) -> Duration {
+        Duration::from_hours(24 * self.series_days as u64)
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watchdog {
