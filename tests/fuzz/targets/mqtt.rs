@@ -14,7 +14,7 @@ use prost::Message as _;
 const MOST_REASON: usize = 4 << 10;
 
 static TOPICS: LazyLock<Topics> = LazyLock::new(|| {
-    let mapped = ["plants/{subject}/telemetry = sensor.reading", "{type}/of/{subject}"];
+    let mapped = ["plants/{subject}/telemetry = sensor.reading", "old/{type}/of/{subject}"];
     Topics::new(mapped).expect("good templates")
 });
 
@@ -60,7 +60,7 @@ fn take(message: &Message) -> Result<Event, String> {
 fn is_what_the_topic_says(event: &Event, topic: &str) {
     let (subject, event_type) = (event.subject(), event.event_type());
     let is_mapped = event_type == "sensor.reading" && topic == format!("plants/{subject}/telemetry");
-    let topics = [format!("{PREFIX}{subject}/{event_type}"), format!("{event_type}/of/{subject}")];
+    let topics = [format!("{PREFIX}{subject}/{event_type}"), format!("old/{event_type}/of/{subject}")];
     assert!(is_mapped || topics.iter().any(|one| one == topic), "{event:?} is not of {topic}");
     assert_eq!(event.source(), format!("mqtt:{subject}"));
     let stored = cornjacket_proto::events::Event::decode(event.encoded().clone());

@@ -122,16 +122,18 @@ impl<'a> Session<'a> {
             match packet {
                 // Always: the session may be new to the broker, or the topics to the session.
                 Packet::ConnAck(_) => {
-                    let mut superseded = self.superseded().into_iter();
-                    let unsubscribed = superseded.try_for_each(|filter| client.try_unsubscribe(filter));
-                    if let Err(error) = unsubscribed.and_then(|()| client.try_subscribe_many(self.filters()))
-                    {
+                    if let Err(error) = client.try_subscribe_many(self.filters()) {
                         return error.to_string();
                     }
                 }
                 Packet::SubAck(answer) => {
                     if !is_granted(&answer) {
                         return format!("does not let us subscribe: {:?}", answer.return_codes);
+                    }
+                    // Not before: what comes in between is in one of the two.
+                    let mut superseded = self.superseded().into_iter();
+                    if let Err(error) = superseded.try_for_each(|filter| client.try_unsubscribe(filter)) {
+                        return error.to_string();
                     }
                     *subscribed = true;
                     self.status.broker(None);
@@ -156,8 +158,10 @@ impl<'a> Session<'a> {
     fn superseded(&self) -> Vec<String> {
         let topics = &self.options.topics;
         let covered = topics.covered().iter().map(|filter| self.shared(filter)).collect();
-        let alone = if self.options.shared_group.is_some() { topics.filters() } else { Vec::new() };
-        [covered, alone].concat()
+        if self.options.shared_group.is_none() {
+            return covered;
+        }
+        [covered, topics.filters(), topics.covered()].concat()
     }
 
     /// The filter as one of the group's.
