@@ -46,6 +46,8 @@ create table timeseries.control_marks (
 create table timeseries.shards (
     shard integer primary key,
     turn bigint not null,
+    -- Whose memory the last transaction was made with: a number that a process draws when it begins.
+    memory bigint not null,
     controls bigint not null
 ) with (fillfactor = 50);
 

@@ -43,6 +43,8 @@ create table control_marks (
 create table shards (
     shard integer primary key,
     turn integer not null,
+    -- Whose memory the last transaction was made with: a number that a process draws when it begins.
+    memory integer not null,
     controls integer not null
 ) strict;
 

@@ -3,7 +3,8 @@
 //! What detectors remember is in memory, by shard, and in the store, where it is saved now and then and whenever memory has no
 //! room for it. A series that is not in memory comes back from its state and the samples that are stored since then. All of it
 //! is done in the transaction that stores the samples: if that never was, neither was what memory holds, and the shard is
-//! forgotten. That is known by turns: each transaction of a shard has a number, and memory is good for the next one.
+//! forgotten. That is known by turns: each transaction of a shard has a
+//! number and says whose memory it was made with, and memory is good for the next one.
 
 mod controls;
 mod load;
@@ -15,6 +16,8 @@ use cornjacket_bus::Delivered;
 use cornjacket_domain::{Partitions, Sample, SeriesKey};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{DetectorKey, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
+
+use uuid::Uuid;
 
 use self::load::load;
 use crate::anomaly::Anomaly;
@@ -33,6 +36,8 @@ pub(crate) struct Scorer {
     partitions: Partitions,
     /// Bytes of memory for what the detectors of a shard remember.
     limit: usize,
+    /// Tells this memory from that of other processes, and from that of its own past.
+    memory: u64,
     shards: Mutex<HashMap<u16, Arc<tokio::sync::Mutex<Shard>>>>,
 }
 
@@ -52,7 +57,7 @@ impl Scorer {
     /// One that may take about so much memory for what detectors remember.
     pub fn new(partitions: Partitions, state_bytes: usize) -> Self {
         let limit = state_bytes / usize::from(partitions.count());
-        Self { partitions, limit, shards: Mutex::default() }
+        Self { partitions, limit, memory: Uuid::new_v4().as_u64_pair().0, shards: Mutex::default() }
     }
 
     /// Scores what a transaction stores.
@@ -66,8 +71,8 @@ impl Scorer {
         let number = self.partitions.of_subject(&first.subject);
         let shard = self.shard(number);
         let mut shard = shard.lock().await;
-        let turn = tx.turn(number).await?;
-        if shard.turn != Some(turn.number - 1) {
+        let turn = tx.turn(number, self.memory).await?;
+        if !turn.is_ours || shard.turn != Some(turn.number - 1) {
             shard.forget();
         }
         // Whatever goes wrong from here on, and if this future is dropped: nobody relies on this memory.

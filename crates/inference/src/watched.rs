@@ -1,6 +1,7 @@
 //! A series and the detectors that watch it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cornjacket_domain::{Sample, SeriesKey, Timestamp};
 use cornjacket_store::{DetectorKey, SavedState, SeriesId};
@@ -12,6 +13,9 @@ use crate::watching::{InForce, Watching};
 /// Where a sample is in its series: later ones compare greater.
 pub(crate) type Mark = (Timestamp, u64);
 
+/// By the time of samples. What came after the saved state must still be stored when it is gone over.
+const LONGEST_UNSAVED: Duration = Duration::from_hours(12);
+
 /// One detector of one series.
 #[derive(Debug)]
 pub(crate) struct Watcher {
@@ -20,6 +24,8 @@ pub(crate) struct Watcher {
     detector: Box<dyn Detector>,
     /// The last sample that it has taken in. Detectors see their series in order: what is late they never see.
     last: Option<Mark>,
+    /// The time of the last sample in its saved state.
+    saved_at: Option<Timestamp>,
     /// Samples since its state was saved.
     unsaved: u32,
     /// Its state must be saved, however few samples there were.
@@ -30,14 +36,16 @@ impl Watcher {
     /// One that has seen nothing.
     pub fn start(model: Arc<InForce>, key: &SeriesKey) -> Self {
         let detector = model.makes.start(seed(key, &model.model.draft.name));
-        Self { model, detector, last: None, unsaved: 0, is_due: true }
+        Self { model, detector, last: None, saved_at: None, unsaved: 0, is_due: true }
     }
 
     /// One that goes on from its state and from the samples since then, in the order of their positions.
     pub fn resume(model: Arc<InForce>, saved: &SavedState, since: &[Sample]) -> Result<Self, StateError> {
         let detector = model.makes.restore(&saved.state)?;
-        let mut watcher = Self { model, detector, last: Some(saved.last), unsaved: 0, is_due: false };
-        for sample in since {
+        let (last, saved_at) = (Some(saved.last), Some(saved.last.0));
+        let mut watcher = Self { model, detector, last, saved_at, unsaved: 0, is_due: false };
+        // What has a lower position came before the state was saved: it was taken in then, or was late.
+        for sample in since.iter().filter(|sample| sample.position > saved.last.1) {
             watcher.observe(sample);
         }
         Ok(watcher)
@@ -65,7 +73,9 @@ impl Watcher {
     pub fn is_due(&self) -> bool {
         const BYTES_PER_SAMPLE: usize = 256;
         let most = (self.detector.bytes() / BYTES_PER_SAMPLE).clamp(64, 4_096);
-        self.is_due || usize::try_from(self.unsaved).is_ok_and(|unsaved| unsaved >= most)
+        let is_old =
+            self.last.zip(self.saved_at).is_some_and(|((last, _), saved)| last > saved + LONGEST_UNSAVED);
+        self.is_due || is_old || usize::try_from(self.unsaved).is_ok_and(|unsaved| unsaved >= most)
     }
 
     /// Whether it has changed since its state was saved.
@@ -81,7 +91,7 @@ impl Watcher {
     /// Its state, which counts as saved from now on; none when it has seen nothing.
     pub fn save(&mut self, series: SeriesId) -> Option<(DetectorKey, SavedState)> {
         let last = self.last?;
-        (self.unsaved, self.is_due) = (0, false);
+        (self.unsaved, self.is_due, self.saved_at) = (0, false, Some(last.0));
         let saved = SavedState { since: self.model.since, last, state: self.detector.save() };
         Some(((series, self.model.model.id), saved))
     }

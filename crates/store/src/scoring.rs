@@ -19,6 +19,9 @@ pub type DetectorKey = (SeriesId, ModelId);
 pub struct Turn {
     /// Counts the shard's transactions, this one included: whoever remembers the one before knows what it left.
     pub number: u64,
+    /// Whether the one before was made with this memory too. A number alone does not tell: one that never was is given again,
+    /// perhaps to another process.
+    pub is_ours: bool,
     /// The last change that the shard has taken.
     pub controls: u64,
     /// The last change that there is.
@@ -60,8 +63,8 @@ pub struct Score {
 /// Scoring, within the transaction of an effect.
 #[async_trait]
 pub trait ScoringTx: Send {
-    /// Counts this transaction as the shard's next. Transactions of one shard come one after the other.
-    async fn turn(&mut self, shard: u16) -> Result<Turn, StoreError>;
+    /// Counts this transaction, made with that memory, as the shard's next. Transactions of one shard come one after the other.
+    async fn turn(&mut self, shard: u16, memory: u64) -> Result<Turn, StoreError>;
 
     /// The changes after one, in order: all of those to modes, and people's words after another one on series of a shard.
     async fn controls(

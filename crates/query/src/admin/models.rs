@@ -55,7 +55,12 @@ pub(super) async fn register_model(
     let (by, now) = (caller.name().unwrap_or("anyone"), rpc.clock.now());
     let model =
         rpc.models.register(&draft, mode, Some(by), now).await.map_err(|error| store_failed(&error))?;
-    Ok(to_proto(ListedModel { model, mode, made_by: Some(by.to_owned()), made_at: now }))
+    // One that was there already has the mode that is asked for now.
+    rpc.models.set_mode(model.id, mode, Some(by), now).await.map_err(|error| store_failed(&error))?;
+    let listed = rpc.models.list().await.map_err(|error| store_failed(&error))?;
+    let registered = listed.into_iter().find(|one| one.model.id == model.id);
+    let new = ListedModel { model, mode, made_by: Some(by.to_owned()), made_at: now };
+    Ok(to_proto(registered.unwrap_or(new)))
 }
 
 pub(super) async fn set_model_mode(
@@ -78,7 +83,8 @@ pub(super) async fn set_model_mode(
         ..Action::new(&caller, "set mode", format!("models/{name}/{version}"))
     };
     rpc.audit(&action).await?;
-    let set = rpc.models.set_mode(found.model.id, mode, caller.name(), rpc.clock.now());
+    let by = caller.name().unwrap_or("anyone");
+    let set = rpc.models.set_mode(found.model.id, mode, Some(by), rpc.clock.now());
     set.await.map_err(|error| store_failed(&error))
 }
 

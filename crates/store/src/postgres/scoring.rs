@@ -18,9 +18,12 @@ use crate::models::{Change, Control, Mode, ModelId};
 use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
 use crate::{SeriesId, StoreError, TimeRange};
 
-const TURN: &str = "insert into timeseries.shards as known (shard, turn, controls) values ($1, 1, 0)
-    on conflict (shard) do update set turn = known.turn + 1
-    returning turn, controls, (select coalesce(max(seq), 0) from timeseries.controls)";
+// The subquery sees the row as it was before.
+const TURN: &str =
+    "insert into timeseries.shards as known (shard, turn, memory, controls) values ($1, 1, $2, 0)
+    on conflict (shard) do update set turn = known.turn + 1, memory = excluded.memory
+    returning turn, controls, (select coalesce(max(seq), 0) from timeseries.controls),
+        (select memory = $2 from timeseries.shards where shard = $1)";
 const CONTROLS: &str = "select seq, change, series_id,
         id, version, name, detector, code, subjects, metrics, parameters
     from timeseries.controls join timeseries.models on id = model_id
@@ -59,10 +62,12 @@ const ARRIVED: &str = "delete from timeseries.outbox where id = any($1)";
 
 #[async_trait]
 impl ScoringTx for PostgresTx {
-    async fn turn(&mut self, shard: u16) -> Result<Turn, StoreError> {
-        let row = sqlx::query(TURN).bind(i32::from(shard)).fetch_one(&mut *self.0).await?;
+    async fn turn(&mut self, shard: u16, memory: u64) -> Result<Turn, StoreError> {
+        let query = sqlx::query(TURN).bind(i32::from(shard)).bind(memory.cast_signed());
+        let row = query.fetch_one(&mut *self.0).await?;
         let number = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
-        Ok(Turn { number: number(0)?, controls: number(1)?, head: number(2)? })
+        let is_ours = row.try_get::<Option<bool>, _>(3)?.unwrap_or(false);
+        Ok(Turn { number: number(0)?, is_ours, controls: number(1)?, head: number(2)? })
     }
 
     async fn controls(

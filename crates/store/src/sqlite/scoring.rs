@@ -19,8 +19,9 @@ use crate::models::{Change, Control, Mode, ModelId};
 use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
 use crate::{SeriesId, StoreError, TimeRange};
 
-const TURN: &str = "insert into shards as known (shard, turn, controls) values (?, 1, 0)
-    on conflict (shard) do update set turn = known.turn + 1
+const OURS: &str = "select memory = ?2 from shards where shard = ?1";
+const TURN: &str = "insert into shards as known (shard, turn, memory, controls) values (?1, 1, ?2, 0)
+    on conflict (shard) do update set turn = known.turn + 1, memory = excluded.memory
     returning turn, controls, (select coalesce(max(seq), 0) from controls)";
 const CONTROLS: &str = "select seq, change, series_id,
         id, version, name, detector, code, subjects, metrics, parameters
@@ -69,10 +70,13 @@ static ARRIVED: LazyLock<Statements> = LazyLock::new(|| {
 
 #[async_trait]
 impl ScoringTx for SqliteTx {
-    async fn turn(&mut self, shard: u16) -> Result<Turn, StoreError> {
-        let row = sqlx::query(TURN).bind(shard).fetch_one(&mut *self.0).await?;
+    async fn turn(&mut self, shard: u16, memory: u64) -> Result<Turn, StoreError> {
+        let ours = sqlx::query_scalar(OURS).bind(shard).bind(memory.cast_signed());
+        let is_ours = ours.fetch_optional(&mut *self.0).await?.unwrap_or(false);
+        let query = sqlx::query(TURN).bind(shard).bind(memory.cast_signed());
+        let row = query.fetch_one(&mut *self.0).await?;
         let number = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
-        Ok(Turn { number: number(0)?, controls: number(1)?, head: number(2)? })
+        Ok(Turn { number: number(0)?, is_ours, controls: number(1)?, head: number(2)? })
     }
 
     async fn controls(

@@ -43,9 +43,17 @@ fn draft(parameters: &str) -> Draft {
 
 async fn a_shards_turns_are_those_that_were_committed(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
-    for (shard, commit, number) in [(0, true, 1), (0, false, 2), (0, true, 2), (1, true, 1), (0, true, 3)] {
+    // One that never was is given again, to somebody else: whoever had it learns that from whose memory it was.
+    for (shard, memory, commit, number, is_ours) in [
+        (0, 7, true, 1, false),
+        (0, 7, false, 2, true),
+        (0, 8, true, 2, false),
+        (1, 7, true, 1, false),
+        (0, 7, true, 3, false),
+        (0, 7, true, 4, true),
+    ] {
         let mut tx = begin(&store).await?;
-        assert_eq!(tx.turn(shard).await?, Turn { number, controls: 0, head: 0 });
+        assert_eq!(tx.turn(shard, memory).await?, Turn { number, is_ours, controls: 0, head: 0 });
         if commit {
             tx.commit().await?;
         }
@@ -114,14 +122,14 @@ async fn a_shard_notes_where_it_took_a_change(backend: Backend) -> anyhow::Resul
         store.models.set_mode(id, mode, None, noon()).await?;
     }
     let mut tx = begin(&store).await?;
-    assert_eq!(tx.turn(4).await?, Turn { number: 1, controls: 0, head: 3 });
+    assert_eq!(tx.turn(4, 1).await?, Turn { number: 1, is_ours: false, controls: 0, head: 3 });
     tx.took_controls(4, 2, 17).await?;
     tx.commit().await?;
     let mut tx = begin(&store).await?;
-    assert_eq!(tx.turn(4).await?, Turn { number: 2, controls: 2, head: 3 });
+    assert_eq!(tx.turn(4, 1).await?, Turn { number: 2, is_ours: true, controls: 2, head: 3 });
     tx.took_controls(4, 3, 18).await?;
-    assert_eq!(tx.turn(4).await?.controls, 3);
-    assert_eq!(tx.turn(5).await?.controls, 0, "another shard");
+    assert_eq!(tx.turn(4, 1).await?.controls, 3);
+    assert_eq!(tx.turn(5, 1).await?.controls, 0, "another shard");
     Ok(())
 }
 

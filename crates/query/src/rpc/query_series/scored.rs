@@ -23,7 +23,9 @@ pub(super) async fn scored(
     let limit = MOST_MODELS.saturating_mul(u32::try_from(samples.len()).unwrap_or(u32::MAX));
     let names = snapshot.model_names().await?;
     let mut by_sample: HashMap<_, Vec<query::Score>> = HashMap::new();
-    for score in snapshot.scores(series, range, None, limit).await? {
+    // Many samples may be of one time: those before the page are not its own.
+    let before = Some((first.time, first.position.saturating_sub(1)));
+    for score in snapshot.scores(series, range, before, limit).await? {
         let name = names.iter().find(|name| name.id == score.model);
         let said = by_sample.entry((score.time, score.position)).or_default();
         said.extend(name.map(|name| to_proto(score, name)));
