@@ -17,7 +17,7 @@ use cornjacket_store::{
 const EVENTS: u64 = 3_000;
 const PUMPS: u64 = 15;
 /// Before these events something changes: what, says [`change`].
-const CHANGES: [u64; 3] = [700, 1_200, 2_000];
+const CHANGES: [u64; 4] = [700, 701, 1_200, 2_000];
 const ENOUGH: usize = 1 << 30;
 const ALWAYS: TimeRange =
     TimeRange { start: Timestamp::from_micros(0), end: Timestamp::from_micros(4_000_000_000_000_000) };
@@ -37,6 +37,8 @@ fn events() -> Vec<Delivered> {
     let mut random = Random(7);
     let event = |position: u64| {
         let late = if random.below(20) == 0 { random.below(40) } else { 0 };
+        // The first that a model sees which comes later is older than much that is stored.
+        let late = if position == CHANGES[0] { 200 } else { late };
         let seconds = 1_700_000_000 + position.saturating_sub(late);
         let far = if random.below(50) == 0 { 60.0 } else { 0.0 };
         #[allow(clippy::cast_precision_loss, reason = "small numbers")]
@@ -48,7 +50,7 @@ fn events() -> Vec<Delivered> {
             id: position.to_string(),
             source: "plant".into(),
             r#type: "sensor.reading".into(),
-            subject: format!("pump-{}", random.below(PUMPS)),
+            subject: format!("pump-{}", if position == CHANGES[0] { 1 } else { random.below(PUMPS) }),
             event_time: Some(ingest_time.to_proto()),
             position,
             payload: Some(Payload::SensorReading(reading)),
@@ -75,7 +77,7 @@ async fn begin(store: &Store, events: &[Delivered]) -> anyhow::Result<Box<dyn Tx
 /// At the beginning a model of each kind, half of them shadows; then one comes later, one is switched, one goes.
 async fn change(store: &Store, position: u64) -> anyhow::Result<()> {
     let now = Timestamp::from_micros(0);
-    let draft = |at: usize, name: &str| Draft {
+    let made = |at: usize, name: &str| Draft {
         name: name.to_owned(),
         detector: KINDS[at].name().to_owned(),
         code: KINDS[at].version().to_owned(),
@@ -87,16 +89,19 @@ async fn change(store: &Store, position: u64) -> anyhow::Result<()> {
         None => {
             for (at, kind) in KINDS.iter().enumerate() {
                 let mode = if at % 2 == 0 { Mode::Active } else { Mode::Shadow };
-                store.models.register(&draft(at, kind.name()), mode, None, now).await?;
+                store.models.register(&made(at, kind.name()), mode, None, now).await?;
             }
         }
         Some(0) => {
             let parameters = r#"{"upper": 80.0}"#.to_owned();
-            let draft = Draft { subjects: "pump-1*".to_owned(), parameters, ..draft(0, "later") };
+            let draft = Draft { subjects: "pump-1*".to_owned(), parameters, ..made(0, "later") };
             store.models.register(&draft, Mode::Active, None, now).await?;
+            store.models.register(&made(1, "later too"), Mode::Shadow, None, now).await?;
         }
-        Some(1) => {
-            let draft = draft(0, KINDS[0].name());
+        // Only a boundary: what comes late before it is saved alone.
+        Some(1) => {}
+        Some(2) => {
+            let draft = made(0, KINDS[0].name());
             store.models.register(&draft, Mode::Active, Some("ann"), now).await?;
         }
         Some(_) => {
