@@ -77,7 +77,7 @@ async fn begin(store: &Store, events: &[Delivered]) -> anyhow::Result<Box<dyn Tx
 /// At the beginning a model of each kind, half of them shadows; then one comes later, one is switched, one goes.
 async fn change(store: &Store, position: u64) -> anyhow::Result<()> {
     let now = Timestamp::from_micros(0);
-    let made = |at: usize, name: &str| Draft {
+    let a_draft = |at: usize, name: &str| Draft {
         name: name.to_owned(),
         detector: KINDS[at].name().to_owned(),
         code: KINDS[at].version().to_owned(),
@@ -89,19 +89,19 @@ async fn change(store: &Store, position: u64) -> anyhow::Result<()> {
         None => {
             for (at, kind) in KINDS.iter().enumerate() {
                 let mode = if at % 2 == 0 { Mode::Active } else { Mode::Shadow };
-                store.models.register(&made(at, kind.name()), mode, None, now).await?;
+                store.models.register(&a_draft(at, kind.name()), mode, None, now).await?;
             }
         }
         Some(0) => {
             let parameters = r#"{"upper": 80.0}"#.to_owned();
-            let draft = Draft { subjects: "pump-1*".to_owned(), parameters, ..made(0, "later") };
+            let draft = Draft { subjects: "pump-1*".to_owned(), parameters, ..a_draft(0, "later") };
             store.models.register(&draft, Mode::Active, None, now).await?;
-            store.models.register(&made(1, "later too"), Mode::Shadow, None, now).await?;
+            store.models.register(&a_draft(1, "later too"), Mode::Shadow, None, now).await?;
         }
         // Only a boundary: what comes late before it is saved alone.
         Some(1) => {}
         Some(2) => {
-            let draft = made(0, KINDS[0].name());
+            let draft = a_draft(0, KINDS[0].name());
             store.models.register(&draft, Mode::Active, Some("ann"), now).await?;
         }
         Some(_) => {

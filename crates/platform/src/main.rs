@@ -145,3 +145,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_verb_can_be_parsed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -41,6 +41,7 @@ impl Detectors for KnownDetectors {
     }
 
     fn all(&self) -> Vec<(&'static str, &'static str, serde_json::Value)> {
-        detectors::KINDS.iter().map(|kind| (kind.name(), kind.version(), kind.example())).collect()
+        let offered = detectors::KINDS.iter().filter(|kind| kind.is_offered());
+        offered.map(|kind| (kind.name(), kind.version(), kind.example())).collect()
     }
 }

@@ -51,7 +51,8 @@ pub fn draft(
     (subjects, metrics): (&str, &str),
     parameters: &serde_json::Value,
 ) -> Result<Draft, ParameterError> {
-    let known = kind_of(kind)?;
+    let known =
+        kind_of(kind).and_then(|known| if known.is_offered() { Ok(known) } else { Err(unknown(kind)) })?;
     for (field, text, most) in [("name", name, 128), ("subjects", subjects, 256), ("metrics", metrics, 128)] {
         if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
             let problem = format!("must be 1 to {most} characters, and no control characters");
@@ -74,11 +75,16 @@ pub fn draft(
 
 fn kind_of(name: &str) -> Result<&'static dyn Kind, ParameterError> {
     let known = KINDS.iter().find(|known| known.name() == name).copied();
-    known.ok_or_else(|| {
-        let names: Vec<_> = KINDS.iter().map(|known| known.name()).collect();
-        let problem = format!("{name:?} is none of {}", names.join(", "));
-        ParameterError { field: "detector".to_owned(), problem }
-    })
+    known.ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> ParameterError {
+    let offered = KINDS.iter().filter(|known| known.is_offered());
+    let names: Vec<_> = offered.map(|known| known.name()).collect();
+    ParameterError {
+        field: "detector".to_owned(),
+        problem: format!("{name:?} is none of {}", names.join(", ")),
+    }
 }
 
 /// A way of finding what is unusual.
@@ -88,6 +94,11 @@ pub trait Kind: Debug + Sync {
 
     /// The version of its code: another one when it would say something else of the same samples.
     fn version(&self) -> &'static str;
+
+    /// Whether models may watch with it.
+    fn is_offered(&self) -> bool {
+        true
+    }
 
     /// The model that parameters describe. Fields that are absent have their defaults, unknown ones are refused.
     fn configure(&self, parameters: &serde_json::Value) -> Result<Box<dyn Model>, ParameterError>;

@@ -49,6 +49,11 @@ impl Kind for Silence {
         "silence"
     }
 
+    fn is_offered(&self) -> bool {
+        // Nobody tells it yet how long samples would have been seen: it would never find anything.
+        false
+    }
+
     fn version(&self) -> &'static str {
         "1"
     }

@@ -53,6 +53,7 @@ enum Verb {
         /// Its name.
         name: String,
         /// Its version.
+        #[arg(id = "model_version", value_name = "VERSION")]
         version: u32,
         /// What it may do.
         #[arg(value_enum)]

@@ -71,6 +71,7 @@ pub(super) async fn set_model_mode(
     caller.authorize_everything()?;
     let SetModelModeRequest { name, version, mode: wanted } = request.into_inner();
     required("name", &name)?;
+    required("mode", if wanted == 0 { "" } else { "given" })?;
     let mode = mode("mode", wanted)?;
     let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
     let found = models.iter().find(|one| one.model.draft.name == name && one.model.version == version);
