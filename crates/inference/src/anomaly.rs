@@ -1,7 +1,5 @@
 //! Anomalies as events.
 
-use std::fmt::Write;
-
 use cornjacket_domain::{Sample, SeriesKey};
 use cornjacket_proto::events::anomaly_detected::Contribution;
 use cornjacket_proto::events::event::Payload;
@@ -57,7 +55,7 @@ impl Anomaly<'_> {
             contributions: finding.contributions.iter().map(contribution).collect(),
             model: model.draft.name.clone(),
             model_version: model.version.to_string(),
-            parameters_digest: hex(&Sha256::digest(&model.draft.parameters)),
+            parameters_digest: hex::encode(Sha256::digest(&model.draft.parameters)),
             detector: model.draft.detector.clone(),
         };
         let event = Event {
@@ -86,20 +84,18 @@ impl Anomaly<'_> {
             &version,
             &model.draft.parameters,
         ];
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let digest = hash.finalize();
+        let digest = digest_of(parts.map(String::as_str));
         let bytes = digest[..16].try_into().expect("a digest is longer");
         Builder::from_custom_bytes(bytes).into_uuid().to_string()
     }
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes all");
-        text
-    })
+/// SHA-256 of texts, each with its length before it: no other texts have the same.
+pub(crate) fn digest_of<const N: usize>(parts: [&str; N]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }

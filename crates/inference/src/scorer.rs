@@ -3,8 +3,8 @@
 //! What detectors remember is in memory, by shard, and in the store, where it is saved now and then and whenever memory has no
 //! room for it. A series that is not in memory comes back from its state and the samples that are stored since then. All of it
 //! is done in the transaction that stores the samples: if that never was, neither was what memory holds, and the shard is
-//! forgotten. That is known by turns: each transaction of a shard has a
-//! number and says whose memory it was made with, and memory is good for the next one.
+//! forgotten. That is known by turns: each transaction of a shard has a number and says whose memory it was made with, and memory
+//! is good for the next one.
 
 mod controls;
 mod load;
@@ -16,7 +16,6 @@ use cornjacket_bus::Delivered;
 use cornjacket_domain::{Partitions, Sample, SeriesKey};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{DetectorKey, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
-
 use uuid::Uuid;
 
 use self::load::load;

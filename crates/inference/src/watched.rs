@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cornjacket_domain::{Sample, SeriesKey, Timestamp};
 use cornjacket_store::{DetectorKey, SavedState, SeriesId};
-use sha2::{Digest, Sha256};
 
+use crate::anomaly::digest_of;
 use crate::detectors::{Detector, Feedback, StateError, Verdict};
 use crate::watching::{InForce, Watching};
 
@@ -136,11 +136,6 @@ impl Watched {
 
 /// What is random in a detector follows from the series and the model's name: the same in every version and on every machine.
 fn seed(key: &SeriesKey, model: &str) -> u64 {
-    let mut hash = Sha256::new();
-    for part in [key.subject.as_str(), &key.metric, model] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let digest = hash.finalize();
+    let digest = digest_of([&key.subject, &key.metric, model]);
     u64::from_be_bytes(digest[..8].try_into().expect("a digest is longer"))
 }

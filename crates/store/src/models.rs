@@ -80,6 +80,35 @@ pub enum Change {
     Missed(SeriesId),
 }
 
+impl Change {
+    /// The change that is kept under that name, of a series or of all.
+    pub(crate) fn from_kept(name: &str, series: Option<SeriesId>) -> Self {
+        match (name, series) {
+            ("false_alarm", Some(series)) => Self::FalseAlarm(series),
+            ("missed", Some(series)) => Self::Missed(series),
+            (mode, _) => Self::Mode(Mode::from_name(mode).unwrap_or(Mode::Off)),
+        }
+    }
+}
+
+/// What each model may do that was ever told.
+pub(crate) struct Modes(pub Vec<(ModelId, Mode)>);
+
+impl Modes {
+    /// What one may do: nothing, until it is told.
+    pub fn of(&self, model: ModelId) -> Mode {
+        self.0.iter().find(|(id, _)| *id == model).map_or(Mode::Off, |(_, mode)| *mode)
+    }
+
+    /// What changes, in order, when a model is to do something else. What changes nothing is no change.
+    pub fn changes(&self, model: ModelId, mode: Mode, namesakes: &[i32]) -> Vec<(ModelId, Mode)> {
+        let others = namesakes.iter().map(|id| ModelId(*id)).filter(|_| mode == Mode::Active);
+        let shadows =
+            others.filter(|other| self.of(*other) == Mode::Active).map(|other| (other, Mode::Shadow));
+        shadows.chain((self.of(model) != mode).then_some((model, mode))).collect()
+    }
+}
+
 /// A change in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {

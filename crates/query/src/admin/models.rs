@@ -71,7 +71,9 @@ pub(super) async fn set_model_mode(
     caller.authorize_everything()?;
     let SetModelModeRequest { name, version, mode: wanted } = request.into_inner();
     required("name", &name)?;
-    required("mode", if wanted == 0 { "" } else { "given" })?;
+    if wanted == i32::from(ModelMode::Unspecified) {
+        return Err(invalid("mode", "must not be empty", "REQUIRED"));
+    }
     let mode = mode("mode", wanted)?;
     let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
     let found = models.iter().find(|one| one.model.draft.name == name && one.model.version == version);

@@ -10,7 +10,7 @@ use sqlx::{Postgres, Row, Transaction};
 use super::PostgresStore;
 use super::event_log::{from_sql, to_sql};
 use crate::StoreError;
-use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models};
+use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes};
 
 // Makers of versions and of changes take turns by it, so that numbers have no holes.
 const LOCK: &str = "select seq from timeseries.control_head for update";
@@ -100,20 +100,20 @@ impl Models for PostgresModels {
         let rows = sqlx::query(LIST).fetch_all(&mut *connection).await?;
         let listed = |row: &PgRow| {
             let model = model(row, 0)?;
-            let mode = known.iter().find(|(id, _)| *id == model.id).map_or(Mode::Off, |(_, mode)| *mode);
+            let mode = known.of(model.id);
             Ok(ListedModel { model, mode, made_by: row.try_get(8)?, made_at: from_sql(row.try_get(9)?) })
         };
         rows.iter().map(listed).collect()
     }
 }
 
-async fn modes(connection: &mut PgConnection) -> Result<Vec<(ModelId, Mode)>, StoreError> {
+async fn modes(connection: &mut PgConnection) -> Result<Modes, StoreError> {
     let rows = sqlx::query(MODES).fetch_all(connection).await?;
     let mode = |row: &PgRow| {
         let mode = Mode::from_name(row.try_get(1)?).expect("the statement selects modes");
         Ok((ModelId(row.try_get(0)?), mode))
     };
-    rows.iter().map(mode).collect()
+    rows.iter().map(mode).collect::<Result<_, _>>().map(Modes)
 }
 
 /// A change, and what follows from it.
@@ -125,15 +125,8 @@ async fn change_to(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let known = modes(&mut *connection).await?;
-    let is = |id: ModelId| known.iter().find(|(of, _)| *of == id).map_or(Mode::Off, |(_, mode)| *mode);
-    if mode == Mode::Active {
-        let namesakes: Vec<i32> =
-            sqlx::query_scalar(NAMESAKES).bind(model.0).fetch_all(&mut *connection).await?;
-        for other in namesakes.into_iter().map(ModelId).filter(|other| is(*other) == Mode::Active) {
-            change(&mut *connection, other, Mode::Shadow, by, now).await?;
-        }
-    }
-    if is(model) != mode {
+    let namesakes: Vec<i32> = sqlx::query_scalar(NAMESAKES).bind(model.0).fetch_all(&mut *connection).await?;
+    for (model, mode) in known.changes(model, mode, &namesakes) {
         change(&mut *connection, model, mode, by, now).await?;
     }
     Ok(())

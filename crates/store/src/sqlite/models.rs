@@ -9,7 +9,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::SqliteStore;
 use crate::StoreError;
-use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models};
+use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes};
 
 const LAST_BY: &str = "select id, version, name, detector, code, subjects, metrics, parameters from models
     where name = ? and made_by is ? order by version desc limit 1";
@@ -93,7 +93,7 @@ impl Models for SqliteModels {
         let rows = sqlx::query(LIST).fetch_all(&mut *connection).await?;
         let listed = |row: &SqliteRow| {
             let model = model(row, 0)?;
-            let mode = known.iter().find(|(id, _)| *id == model.id).map_or(Mode::Off, |(_, mode)| *mode);
+            let mode = known.of(model.id);
             let made_at = Timestamp::from_micros(row.try_get(9)?);
             Ok(ListedModel { model, mode, made_by: row.try_get(8)?, made_at })
         };
@@ -101,13 +101,13 @@ impl Models for SqliteModels {
     }
 }
 
-async fn modes(connection: &mut SqliteConnection) -> Result<Vec<(ModelId, Mode)>, StoreError> {
+async fn modes(connection: &mut SqliteConnection) -> Result<Modes, StoreError> {
     let rows = sqlx::query(MODES).fetch_all(connection).await?;
     let mode = |row: &SqliteRow| {
         let mode = Mode::from_name(row.try_get(1)?).expect("the statement selects modes");
         Ok((ModelId(row.try_get(0)?), mode))
     };
-    rows.iter().map(mode).collect()
+    rows.iter().map(mode).collect::<Result<_, _>>().map(Modes)
 }
 
 /// A change, and what follows from it.
@@ -119,15 +119,8 @@ async fn change_to(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let known = modes(&mut *connection).await?;
-    let is = |id: ModelId| known.iter().find(|(of, _)| *of == id).map_or(Mode::Off, |(_, mode)| *mode);
-    if mode == Mode::Active {
-        let namesakes: Vec<i32> =
-            sqlx::query_scalar(NAMESAKES).bind(model.0).fetch_all(&mut *connection).await?;
-        for other in namesakes.into_iter().map(ModelId).filter(|other| is(*other) == Mode::Active) {
-            change(&mut *connection, other, Mode::Shadow, by, now).await?;
-        }
-    }
-    if is(model) != mode {
+    let namesakes: Vec<i32> = sqlx::query_scalar(NAMESAKES).bind(model.0).fetch_all(&mut *connection).await?;
+    for (model, mode) in known.changes(model, mode, &namesakes) {
         change(&mut *connection, model, mode, by, now).await?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::models::model;
 use super::offsets::SqliteTx;
 use super::rows::{Statements, cut, statements};
 use super::snapshot::SqliteSnapshot;
-use crate::models::{Change, Control, Mode, ModelId};
+use crate::models::{Change, Control, ModelId};
 use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
 use crate::{SeriesId, StoreError, TimeRange};
 
@@ -248,11 +248,7 @@ impl Outbox for SqliteOutbox {
 
 fn control(row: &SqliteRow) -> Result<Control, StoreError> {
     let (change, series) = (row.try_get::<&str, _>(1)?, row.try_get::<Option<i64>, _>(2)?);
-    let change = match (change, series.map(SeriesId)) {
-        ("false_alarm", Some(series)) => Change::FalseAlarm(series),
-        ("missed", Some(series)) => Change::Missed(series),
-        (mode, _) => Change::Mode(Mode::from_name(mode).unwrap_or(Mode::Off)),
-    };
+    let change = Change::from_kept(change, series.map(SeriesId));
     Ok(Control { seq: row.try_get::<i64, _>(0)?.cast_unsigned(), model: model(row, 3)?, change })
 }
 
