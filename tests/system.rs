@@ -40,6 +40,7 @@ mod system {
     mod retention;
     mod series;
     mod signals;
+    mod silences;
     mod simulate;
     mod streams;
     mod tail;

@@ -39,7 +39,7 @@ const MODELS: [(&str, &str, &str, ModelMode); 4] = [
     ("season of tomorrow", "seasonal", r#"{"level": 0.9}"#, ModelMode::Shadow),
 ];
 
-async fn register(
+pub(super) async fn register(
     cornjacket: &Cornjacket,
     (name, detector, parameters, mode): (&str, &str, &str, ModelMode),
 ) -> anyhow::Result<Model> {
@@ -54,11 +54,14 @@ async fn register(
     cornjacket.admin().await?.register_model(request).await?.into_inner().model.context("a model")
 }
 
-async fn anomalies(cornjacket: &Cornjacket, request: ListAnomaliesRequest) -> anyhow::Result<Vec<Event>> {
+pub(super) async fn anomalies(
+    cornjacket: &Cornjacket,
+    request: ListAnomaliesRequest,
+) -> anyhow::Result<Vec<Event>> {
     Ok(cornjacket.query().await?.list_anomalies(request).await?.into_inner().anomalies)
 }
 
-fn detail(event: &Event) -> anyhow::Result<&AnomalyDetected> {
+pub(super) fn detail(event: &Event) -> anyhow::Result<&AnomalyDetected> {
     match &event.payload {
         Some(Payload::AnomalyDetected(anomaly)) => Ok(anomaly),
         other => anyhow::bail!("no anomaly: {other:?}"),

@@ -1,6 +1,6 @@
 //! Anomalies as events.
 
-use cornjacket_domain::{Sample, SeriesKey};
+use cornjacket_domain::{Sample, SeriesKey, Timestamp};
 use cornjacket_proto::events::anomaly_detected::Contribution;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
@@ -9,7 +9,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use uuid::Builder;
 
-use crate::detectors::{Finding, Verdict};
+use crate::detectors::{Expected, Finding};
 
 /// What events of ours say they are from.
 const SOURCE: &str = "cornjacket/inference";
@@ -20,14 +20,18 @@ const TYPE: &str = "ai.anomaly_detected";
 pub(crate) struct Anomaly<'a> {
     /// Of which series.
     pub key: &'a SeriesKey,
-    /// Where it begins.
+    /// When it begins.
+    pub time: Timestamp,
+    /// With which sample; a silence with the last one before it.
     pub sample: &'a Sample,
     /// The event that the sample came with.
     pub cause: &'a Event,
     /// Who found it.
     pub model: &'a Model,
-    /// What it makes of the sample.
-    pub verdict: &'a Verdict,
+    /// How strange the sample is; nothing where the anomaly is that there was none.
+    pub score: Option<f64>,
+    /// What was expected of it.
+    pub expected: Option<Expected>,
     /// What it found.
     pub finding: &'a Finding,
 }
@@ -35,7 +39,7 @@ pub(crate) struct Anomaly<'a> {
 impl Anomaly<'_> {
     /// The event, encoded. Whenever the same is found, it is the same event, by the same id.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { key, sample, cause, model, verdict, finding } = self;
+        let Self { key, time, sample, cause, model, score, expected, finding } = self;
         let contribution = |(feature, weight): &(&str, f64)| Contribution {
             feature: (*feature).to_owned(),
             weight: *weight,
@@ -47,11 +51,11 @@ impl Anomaly<'_> {
             cause_source: cause.source.clone(),
             cause_id: cause.id.clone(),
             value: sample.value,
-            score: verdict.score.unwrap_or(1.0),
+            score: score.unwrap_or(1.0),
             severity: finding.severity.into(),
-            expected: verdict.expected.map(|expected| expected.value),
-            expected_lower: verdict.expected.map(|expected| expected.lower),
-            expected_upper: verdict.expected.map(|expected| expected.upper),
+            expected: expected.map(|expected| expected.value),
+            expected_lower: expected.map(|expected| expected.lower),
+            expected_upper: expected.map(|expected| expected.upper),
             contributions: finding.contributions.iter().map(contribution).collect(),
             model: model.draft.name.clone(),
             model_version: model.version.to_string(),
@@ -63,7 +67,7 @@ impl Anomaly<'_> {
             source: SOURCE.to_owned(),
             r#type: TYPE.to_owned(),
             subject: key.subject.clone(),
-            event_time: Some(sample.time.to_proto()),
+            event_time: Some(time.to_proto()),
             trace_context: cause.trace_context.clone(),
             payload: Some(Payload::AnomalyDetected(payload)),
             ..Event::default()

@@ -3,7 +3,7 @@
 //! The [`Processor`] is handed events by the bus's consume loop. It alone writes samples and their roll-ups, in the
 //! transaction that moves its offset. In the same transaction its `scorer` has the [`detectors`] of each series see them: what
 //! they say, what they remember, and the anomalies that they find, which wait there until the [`Forwarder`] has appended them
-//! to the log.
+//! to the log. What should have come and did not is found by the [`vigil`].
 
 mod anomaly;
 mod batch;
@@ -14,8 +14,10 @@ pub mod nab;
 pub mod processor;
 mod scorer;
 mod shard;
+pub mod vigil;
 mod watched;
 mod watching;
 
 pub use forwarder::Forwarder;
 pub use processor::Processor;
+pub use vigil::Silences;

@@ -19,6 +19,7 @@ use cornjacket_store::{DetectorKey, ModelId, SavedState, Score, SeriesId, StoreE
 use uuid::Uuid;
 
 use self::load::load;
+pub(crate) use self::load::resume;
 use crate::anomaly::Anomaly;
 use crate::detectors::Verdict;
 use crate::shard::Shard;
@@ -50,6 +51,8 @@ struct Outcome {
     /// In the order of their causes' positions.
     anomalies: BTreeMap<(u64, SeriesId, ModelId), Vec<u8>>,
     states: Vec<(DetectorKey, SavedState)>,
+    /// Who begins to wait for the next sample of a series.
+    waits: Vec<DetectorKey>,
 }
 
 impl Scorer {
@@ -127,9 +130,13 @@ impl Scorer {
                         (is_active, &verdict.finding, causes.get(&sample.position))
                     {
                         let model = &watcher.model.model;
-                        let anomaly = Anomaly { key, sample, cause, model, verdict: &verdict, finding };
+                        let (time, score, expected) = (sample.time, verdict.score, verdict.expected);
+                        let anomaly = Anomaly { key, time, sample, cause, model, score, expected, finding };
                         outcome.anomalies.insert((sample.position, **series, id), anomaly.encode());
                     }
+                }
+                if watcher.begins_to_wait() {
+                    outcome.waits.push((**series, id));
                 }
                 if watcher.is_due() {
                     outcome.states.extend(watcher.save(**series));
@@ -178,6 +185,9 @@ impl Outcome {
         }
         if !self.states.is_empty() {
             tx.save_detectors(&self.states).await?;
+        }
+        if !self.waits.is_empty() {
+            tx.wait_for(&self.waits).await?;
         }
         if !self.anomalies.is_empty() {
             metrics::counter!("cornjacket_inference_anomalies_total").increment(self.anomalies.len() as u64);

@@ -7,7 +7,7 @@ use cornjacket_domain::{Sample, SeriesKey, Timestamp};
 use cornjacket_store::{DetectorKey, SavedState, SeriesId};
 
 use crate::anomaly::digest_of;
-use crate::detectors::{Detector, Feedback, StateError, Verdict};
+use crate::detectors::{Detector, Feedback, Finding, StateError, Verdict};
 use crate::watching::{InForce, Watching};
 
 /// Where a sample is in its series: later ones compare greater.
@@ -30,20 +30,22 @@ pub(crate) struct Watcher {
     unsaved: u32,
     /// Its state must be saved, however few samples there were.
     is_due: bool,
+    /// It was never saved: nobody waits yet with it for the next sample.
+    is_new: bool,
 }
 
 impl Watcher {
     /// One that has seen nothing.
     pub fn start(model: Arc<InForce>, key: &SeriesKey) -> Self {
         let detector = model.makes.start(seed(key, &model.model.draft.name));
-        Self { model, detector, last: None, saved_at: None, unsaved: 0, is_due: true }
+        Self { model, detector, last: None, saved_at: None, unsaved: 0, is_due: true, is_new: true }
     }
 
     /// One that goes on from its state and from the samples since then, in the order of their positions.
     pub fn resume(model: Arc<InForce>, saved: &SavedState, since: &[Sample]) -> Result<Self, StateError> {
         let detector = model.makes.restore(&saved.state)?;
         let (last, saved_at) = (Some(saved.last), Some(saved.last.0));
-        let mut watcher = Self { model, detector, last, saved_at, unsaved: 0, is_due: false };
+        let mut watcher = Self { model, detector, last, saved_at, unsaved: 0, is_due: false, is_new: false };
         // What has a lower position came before the state was saved: it was taken in then, or was late.
         for sample in since.iter().filter(|sample| sample.position > saved.last.1) {
             watcher.observe(sample);
@@ -60,6 +62,16 @@ impl Watcher {
         self.last = Some(mark);
         self.unsaved += 1;
         Some(self.detector.observe(sample))
+    }
+
+    /// After how long without a sample there is an anomaly, and which.
+    pub fn patience(&self) -> Option<(Duration, Finding)> {
+        self.detector.patience()
+    }
+
+    /// Whether the vigil is to wait with it for the next sample, which it does not do yet.
+    pub fn begins_to_wait(&self) -> bool {
+        self.is_new && self.model.makes.minds_silence()
     }
 
     /// Takes in a person's word. It is saved at once: what comes after it does not go over it again.
@@ -91,7 +103,7 @@ impl Watcher {
     /// Its state, which counts as saved from now on; none when it has seen nothing.
     pub fn save(&mut self, series: SeriesId) -> Option<(DetectorKey, SavedState)> {
         let last = self.last?;
-        (self.unsaved, self.is_due, self.saved_at) = (0, false, Some(last.0));
+        (self.unsaved, self.is_due, self.is_new, self.saved_at) = (0, false, false, Some(last.0));
         let saved = SavedState { since: self.model.since, last, state: self.detector.save() };
         Some(((series, self.model.model.id), saved))
     }

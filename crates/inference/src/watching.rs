@@ -58,6 +58,16 @@ impl Watching {
         self.models.get(&model).map(|(model, _)| model.clone())
     }
 
+    /// Whether any of them says something of silence.
+    pub fn minds_silence(&self) -> bool {
+        self.models.values().any(|(model, _)| model.makes.minds_silence())
+    }
+
+    /// A model, if it is in force and says something of the silence of a series.
+    pub fn minds(&self, key: &SeriesKey, model: ModelId) -> Option<Arc<InForce>> {
+        self.get(model).filter(|model| model.makes.minds_silence() && model.watches(key))
+    }
+
     /// Whether what a model finds is an event.
     pub fn is_active(&self, model: ModelId) -> bool {
         self.models.get(&model).is_some_and(|(_, active)| *active)

@@ -6,6 +6,7 @@ mod broker;
 mod checkpoint;
 mod commands;
 mod config;
+mod doors;
 mod gateway;
 mod grpc;
 mod identity;

@@ -1,18 +1,21 @@
 //! Starting the roles of a process, and stopping them.
 
+mod inference;
+mod query;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_auth::Authenticator;
+use cornjacket_bus::consumer::State;
 use cornjacket_bus::{Bus, Consumer, Handler};
 use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_gateway::{ConnectionOptions, Guard};
-use cornjacket_inference::{Forwarder, Processor, forwarder, processor};
 use cornjacket_ingest::relay::{self, Relay};
 use cornjacket_ingest::sources::mqtt::{self, Letterbox, Mqtt};
 use cornjacket_ingest::{Acceptor, GroupCommit, IngestRpc, Quota};
-use cornjacket_query::{AdminRpc, Projector, QueryRpc, projections};
+use cornjacket_query::{Projector, projections};
 use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{Store, Tx};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -22,10 +25,10 @@ use tokio::net::TcpListener;
 use crate::broker;
 use crate::checkpoint::StoreCheckpoint;
 use crate::config::{BusUrl, Settings};
+use crate::doors;
 use crate::gateway::{self, Local};
 use crate::grpc::{self, Door, Layers, Service};
 use crate::identity;
-use crate::models;
 use crate::ops::{self, Readiness};
 use crate::retention::Retention;
 use crate::roles::Role;
@@ -196,6 +199,7 @@ impl<'a> Process<'a> {
         #[cfg(feature = "broker")]
         self.start_broker(acceptor.clone()).await?;
         let service = self.ingest_service(acceptor);
+        self.keep_door("ingest", doors::here(&self.settings.ingest.listen.to_string()), || true);
         self.serve(listener, service);
         let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers());
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
@@ -236,55 +240,19 @@ impl<'a> Process<'a> {
         }
     }
 
-    async fn start_query(&mut self) -> anyhow::Result<()> {
-        let listener = self.listen("query", self.settings.query.listen).await?;
-        let service = self.query_service();
-        self.serve(listener, service);
-        Ok(())
-    }
-
-    fn query_service(&self) -> Service {
-        let rpc = QueryRpc {
-            log: self.store.log.clone(),
-            snapshots: self.store.snapshots.clone(),
-            consumers: self.store.consumers.clone(),
-            rebuilds: self.store.rebuilds.clone(),
-            relay: self.relay(),
-            partitions: self.store.partitions,
-            epoch: self.epoch,
-            default_deadline: Duration::from_millis(self.settings.query.default_deadline_ms),
-            clock: self.clock.clone(),
-            keep: Duration::from_hours(24) * self.settings.retention.state_days,
-            keep_samples: self.settings.retention.series(),
-            parameters: self.settings.projections.parameters(),
-            progress: Arc::default(),
-            turns: Arc::default(),
-        };
-        let admin = AdminRpc {
-            log: self.store.log.clone(),
-            consumers: self.store.consumers.clone(),
-            dead_letters: self.store.dead_letters.clone(),
-            devices: self.store.devices.clone(),
-            models: self.store.models.clone(),
-            detectors: Arc::new(models::KnownDetectors),
-            rebuilds: self.store.rebuilds.clone(),
-            bus: self.bus.clone(),
-            relay: self.relay(),
-            parameters: self.settings.projections.parameters(),
-            clock: self.clock.clone(),
-            partitions: self.store.partitions,
-        };
-        let service = Service::none().and("cornjacket.query.v1.QueryService", rpc.server());
-        service.and("cornjacket.admin.v1.AdminService", admin.server())
-    }
-
     fn start_mqtt(&mut self) -> anyhow::Result<()> {
         let Some(options) = self.settings.mqtt()? else { return Ok(()) };
         let ports = self.mqtt_ports();
         let (acceptor, stop) = (self.acceptor(), self.shutdown.stop.clone());
+        // Whoever holds the session is the door.
+        let shares = options.shared_group.is_some();
+        let door = if shares { doors::here(&options.client_id) } else { mqtt::NAME.to_owned() };
         self.stages.start(&self.shutdown, mqtt::NAME, Input::Outside, move |state| {
             Mqtt::new(acceptor.clone(), ports.clone(), options.clone(), state).run(stop.clone())
         });
+        let stages = self.stages.clone();
+        let is_connected = move || stages.state_of(mqtt::NAME) == Some(State::Running);
+        self.keep_door(mqtt::NAME, door, is_connected);
         Ok(())
     }
 
@@ -292,6 +260,15 @@ impl<'a> Process<'a> {
     fn relay(&self) -> Option<RelayCheckpoint> {
         let embedded = matches!(self.settings.bus_url(), Ok(BusUrl::Embedded));
         self.store.relay.clone().filter(|_| !embedded)
+    }
+
+    /// Says of a way in that it is open, as long as it is.
+    fn keep_door(&self, kind: &'static str, name: String, is_open: impl Fn() -> bool + Send + 'static) {
+        let (doors, stop) = (self.store.doors.clone(), self.shutdown.stop.clone());
+        self.shutdown.spawn("door", async move {
+            doors::keep(doors, kind, name, is_open, stop).await;
+            Ok(())
+        });
     }
 
     fn start_relay(&self) {
@@ -319,19 +296,6 @@ impl<'a> Process<'a> {
             let input = Input::Topics(projection.topics());
             self.consume(projection.id.name, input, move || Projector::new(projection, parameters));
         }
-        Ok(())
-    }
-
-    async fn start_inference(&self) -> anyhow::Result<()> {
-        models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
-        let options = self.settings.processor(self.store.partitions);
-        let input = Input::Topics(processor::TOPICS.to_vec());
-        self.consume(processor::NAME, input, move || Processor::new(options));
-        let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
-        self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
-            let (outbox, log) = (store.outbox.clone(), store.log.clone());
-            Forwarder::new(outbox, log, clock.clone(), state).run(stop.clone().cancelled_owned())
-        });
         Ok(())
     }
 

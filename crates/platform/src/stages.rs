@@ -115,6 +115,11 @@ impl Stages {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How the one of that name is doing.
+    pub fn state_of(&self, name: &str) -> Option<State> {
+        self.all().iter().find(|stage| stage.name == name).map(|stage| stage.state())
+    }
+
     /// For operators.
     pub fn as_json(&self) -> Value {
         self.all().iter().map(|stage| stage.as_json()).collect()

@@ -6,6 +6,7 @@
 pub mod consumers;
 pub mod dead_letters;
 pub mod devices;
+pub mod doors;
 mod error;
 pub mod event_log;
 pub mod leases;
@@ -15,6 +16,7 @@ mod numbering;
 pub mod offsets;
 mod open;
 pub mod postgres;
+pub mod quiet;
 pub mod read_model;
 pub mod rebuild;
 pub mod scoring;
@@ -28,6 +30,7 @@ pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
 pub use devices::{Device, Devices, PasswordHash};
+pub use doors::{Door, Doors};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use leases::{Leases, holder};
@@ -35,6 +38,7 @@ pub use milestones::Milestone;
 pub use models::{Change, Control, Draft, ListedModel, Mode, Model, ModelId, Models};
 pub use offsets::{ConsumerPartition, MQTT, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
+pub use quiet::{Heard, Quiet, QuietTx, Vigil};
 pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 pub use rebuild::{Built, LivePartition, RebuildTx, Rebuilds};
 pub use scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};

@@ -7,6 +7,7 @@ use cornjacket_domain::Topic;
 
 use crate::StoreError;
 use crate::dead_letters::DeadLettersTx;
+use crate::quiet::QuietTx;
 use crate::read_model::ReadModelTx;
 use crate::scoring::ScoringTx;
 use crate::series::SeriesTx;
@@ -53,11 +54,14 @@ pub trait Offsets: Debug + Send + Sync {
         from: Progress,
         to: Progress,
     ) -> Result<Option<Box<dyn Tx>>, StoreError>;
+
+    /// Opens a transaction that moves no progress, for who is no consumer.
+    async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError>;
 }
 
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
-pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + DeadLettersTx {
+pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + QuietTx + DeadLettersTx {
     /// Makes effect and progress durable together.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

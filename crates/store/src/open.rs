@@ -6,17 +6,18 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresEventLog, PostgresLeases,
+    PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresDoors, PostgresEventLog, PostgresLeases,
     PostgresModels, PostgresOffsets, PostgresOutbox, PostgresRebuilds, PostgresSeriesRetention,
     PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteEventLog, SqliteLeases, SqliteModels,
-    SqliteOffsets, SqliteOutbox, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
+    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteDoors, SqliteEventLog, SqliteLeases,
+    SqliteModels, SqliteOffsets, SqliteOutbox, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots,
+    SqliteStore,
 };
 use crate::{
-    Consumers, DeadLetters, Devices, EventLog, Leases, Models, Offsets, Outbox, Rebuilds, SeriesRetention,
-    Snapshots, StoreError,
+    Consumers, DeadLetters, Devices, Doors, EventLog, Leases, Models, Offsets, Outbox, Rebuilds,
+    SeriesRetention, Snapshots, StoreError,
 };
 
 /// Every port onto one store.
@@ -42,6 +43,8 @@ pub struct Store {
     pub models: Arc<dyn Models>,
     /// Anomalies on their way into the log.
     pub outbox: Arc<dyn Outbox>,
+    /// Ways in, and whether they are open.
+    pub doors: Arc<dyn Doors>,
     /// Who alone does what.
     pub leases: Arc<dyn Leases>,
     /// What the relay remembers, where there can be one.
@@ -106,6 +109,7 @@ impl Store {
             series_retention: Arc::new(SqliteSeriesRetention::new(store.clone())),
             models: Arc::new(SqliteModels::new(store.clone())),
             outbox: Arc::new(SqliteOutbox::new(store)),
+            doors: Arc::new(SqliteDoors::default()),
             leases: Arc::new(SqliteLeases::default()),
             relay: None,
         })
@@ -125,6 +129,7 @@ impl Store {
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
             models: Arc::new(PostgresModels::new(store.clone())),
             outbox: Arc::new(PostgresOutbox::new(store.clone())),
+            doors: Arc::new(PostgresDoors::new(store.clone())),
             leases: Arc::new(PostgresLeases::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store, clock)),
         })

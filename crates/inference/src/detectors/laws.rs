@@ -75,16 +75,15 @@ fn default_model(kind: &dyn Kind) -> Box<dyn Model> {
     kind.configure(&kind.example()).unwrap_or_else(|error| panic!("{}: {error}", kind.name()))
 }
 
-/// What is said before, of and after a sample.
-type Said = (Option<Finding>, Verdict, Option<Finding>);
+/// What is said of a sample, and how long it would wait for the next.
+type Said = (Verdict, Option<(Duration, Finding)>);
 
-/// A sample between some quiet, and a person's word now and then.
+/// A sample, and a person's word now and then.
 fn step(detector: &mut dyn Detector, index: usize, sample: &Sample) -> Said {
     if index % 97 == 96 {
         detector.learn(if index.is_multiple_of(2) { Feedback::FalseAlarm } else { Feedback::Missed });
     }
-    let quiet = Duration::from_secs(if index % 41 == 40 { 90_000 } else { 30 });
-    (detector.wait(quiet), detector.observe(sample), detector.wait(quiet))
+    (detector.observe(sample), detector.patience())
 }
 
 fn run(detector: &mut dyn Detector, samples: &[Sample], from: usize) -> Vec<Said> {
@@ -129,19 +128,16 @@ fn scores_and_expectations_are_sound_and_something_is_found() {
     let samples = eventful(7, 6_000);
     for kind in KINDS {
         let verdicts = run(default_model(*kind).start(3).as_mut(), &samples, 0);
-        assert!(
-            verdicts.iter().any(|(_, verdict, _)| verdict.score.is_some()),
-            "{} never scores",
-            kind.name()
-        );
+        assert!(verdicts.iter().any(|(verdict, _)| verdict.score.is_some()), "{} never scores", kind.name());
         let mut found = 0;
-        for (before, verdict, after) in &verdicts {
+        for (verdict, patience) in &verdicts {
             assert!(verdict.score.is_none_or(|score| (0.0..=1.0).contains(&score)), "{verdict:?}");
             if let Some(expected) = verdict.expected {
                 let ordered = expected.lower <= expected.value && expected.value <= expected.upper;
                 assert!(ordered, "{}: {expected:?}", kind.name());
             }
-            for finding in before.iter().chain(&verdict.finding).chain(after) {
+            assert!(patience.is_none() || default_model(*kind).minds_silence(), "{}", kind.name());
+            for finding in verdict.finding.iter().chain(patience.as_ref().map(|(_, finding)| finding)) {
                 found += 1;
                 let weights: Vec<f64> = finding.contributions.iter().map(|(_, weight)| *weight).collect();
                 assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{finding:?}");
@@ -168,7 +164,7 @@ fn extreme_samples_are_survived() {
             let sample = Sample { time: Timestamp::from_micros(micros), position: 1, value };
             let score = detector.observe(&sample).score;
             assert!(score.is_none_or(|score| (0.0..=1.0).contains(&score)), "{}: {score:?}", kind.name());
-            detector.wait(Duration::MAX);
+            assert!(detector.patience().is_none_or(|(after, _)| !after.is_zero()), "{}", kind.name());
         }
     }
 }

@@ -28,8 +28,11 @@ pub(crate) trait Method: Debug + Send + Sync + Serialize + 'static {
     /// As [`Detector::observe`]. The factor is the bar's.
     fn observe(&self, state: &mut Self::State, sample: &Sample, factor: f64) -> Verdict;
 
-    /// As [`Detector::wait`].
-    fn wait(&self, _state: &mut Self::State, _quiet: Duration, _factor: f64) -> Option<Finding> {
+    /// As [`Model::minds_silence`].
+    const MINDS_SILENCE: bool = false;
+
+    /// As [`Detector::patience`].
+    fn patience(&self, _state: &Self::State, _factor: f64) -> Option<(Duration, Finding)> {
         None
     }
 
@@ -63,6 +66,10 @@ impl<M: Method> Model for Prepared<M> {
         serde_json::to_value(self.method.as_ref()).unwrap_or_default()
     }
 
+    fn minds_silence(&self) -> bool {
+        M::MINDS_SILENCE
+    }
+
     fn start(&self, seed: u64) -> Box<dyn Detector> {
         self.watcher(Bar::default(), self.method.start(seed))
     }
@@ -87,8 +94,8 @@ impl<M: Method> Detector for Watcher<M> {
         self.method.observe(&mut self.state, sample, self.bar.factor())
     }
 
-    fn wait(&mut self, quiet: Duration) -> Option<Finding> {
-        self.method.wait(&mut self.state, quiet, self.bar.factor())
+    fn patience(&self) -> Option<(Duration, Finding)> {
+        self.method.patience(&self.state, self.bar.factor())
     }
 
     fn learn(&mut self, feedback: Feedback) {

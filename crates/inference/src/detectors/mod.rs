@@ -51,8 +51,7 @@ pub fn draft(
     (subjects, metrics): (&str, &str),
     parameters: &serde_json::Value,
 ) -> Result<Draft, ParameterError> {
-    let known =
-        kind_of(kind).and_then(|known| if known.is_offered() { Ok(known) } else { Err(unknown(kind)) })?;
+    let known = kind_of(kind)?;
     for (field, text, most) in [("name", name, 128), ("subjects", subjects, 256), ("metrics", metrics, 128)] {
         if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
             let problem = format!("must be 1 to {most} characters, and no control characters");
@@ -75,16 +74,11 @@ pub fn draft(
 
 fn kind_of(name: &str) -> Result<&'static dyn Kind, ParameterError> {
     let known = KINDS.iter().find(|known| known.name() == name).copied();
-    known.ok_or_else(|| unknown(name))
-}
-
-fn unknown(name: &str) -> ParameterError {
-    let offered = KINDS.iter().filter(|known| known.is_offered());
-    let names: Vec<_> = offered.map(|known| known.name()).collect();
-    ParameterError {
-        field: "detector".to_owned(),
-        problem: format!("{name:?} is none of {}", names.join(", ")),
-    }
+    known.ok_or_else(|| {
+        let names: Vec<_> = KINDS.iter().map(|known| known.name()).collect();
+        let problem = format!("{name:?} is none of {}", names.join(", "));
+        ParameterError { field: "detector".to_owned(), problem }
+    })
 }
 
 /// A way of finding what is unusual.
@@ -94,11 +88,6 @@ pub trait Kind: Debug + Sync {
 
     /// The version of its code: another one when it would say something else of the same samples.
     fn version(&self) -> &'static str;
-
-    /// Whether models may watch with it.
-    fn is_offered(&self) -> bool {
-        true
-    }
 
     /// The model that parameters describe. Fields that are absent have their defaults, unknown ones are refused.
     fn configure(&self, parameters: &serde_json::Value) -> Result<Box<dyn Model>, ParameterError>;
@@ -114,6 +103,11 @@ pub trait Model: Debug + Send + Sync {
     /// All parameters, with the defaults filled in.
     fn parameters(&self) -> serde_json::Value;
 
+    /// Whether its detectors say something of silence ([`Detector::patience`]).
+    fn minds_silence(&self) -> bool {
+        false
+    }
+
     /// A detector for a series of which it has seen nothing. Whatever is random in it follows from the seed.
     fn start(&self, seed: u64) -> Box<dyn Detector>;
 
@@ -126,8 +120,9 @@ pub trait Detector: Debug + Send {
     /// Takes in the next sample, which is later than all before it (by time, then position).
     fn observe(&mut self, sample: &Sample) -> Verdict;
 
-    /// Takes note that for so long, since the last sample or the last call, samples would have been seen and there were none.
-    fn wait(&mut self, _quiet: Duration) -> Option<Finding> {
+    /// After how long without a sample, in time in which one would have been seen, there is an anomaly, and which. It follows
+    /// from the samples so far.
+    fn patience(&self) -> Option<(Duration, Finding)> {
         None
     }
 

@@ -1,9 +1,9 @@
 //! `silence`: nothing came for longer than expected.
 //!
-//! How long a series is quiet is counted by the runtime alone ([`super::Detector::wait`]), which counts only while samples
-//! would have been seen: an outage of ours is not a silence. Unless a time is given, it is learned: a quantile of the last
-//! [`GAPS`] gaps between samples, which neither a few long silences nor bursts disturb. Scores are of the gaps that samples
-//! end, so that they follow from the samples alone; findings come of waiting.
+//! A detector says only how long it would wait ([`super::Detector::patience`]); how long a series is quiet is counted by the
+//! vigil, and only while samples would have been seen: an outage of ours is not a silence. Unless a time is given, it is
+//! learned: a quantile of the last [`GAPS`] gaps between samples, which neither a few long silences nor bursts disturb. Scores are
+//! of the gaps that samples end, so that they follow from the samples alone; findings come of waiting.
 
 use std::time::Duration;
 
@@ -47,11 +47,6 @@ pub struct Parameters {
 impl Kind for Silence {
     fn name(&self) -> &'static str {
         "silence"
-    }
-
-    fn is_offered(&self) -> bool {
-        // Nobody tells it yet how long samples would have been seen: it would never find anything.
-        false
     }
 
     fn version(&self) -> &'static str {
@@ -121,8 +116,6 @@ struct State {
     /// The last gaps that are longer than nothing, in microseconds, as a ring.
     gaps: Vec<u64>,
     next: usize,
-    quiet: Duration,
-    is_silent: bool,
 }
 
 impl State {
@@ -174,20 +167,16 @@ impl Method for Ready {
             state.remember(gap);
         }
         state.last = Some(now);
-        state.quiet = Duration::ZERO;
-        state.is_silent = false;
         Verdict { score, expected: None, finding: None }
     }
 
-    fn wait(&self, state: &mut State, quiet: Duration, factor: f64) -> Option<Finding> {
+    const MINDS_SILENCE: bool = true;
+
+    fn patience(&self, state: &State, factor: f64) -> Option<(Duration, Finding)> {
         // What never spoke is not silent.
         state.last?;
-        state.quiet = state.quiet.saturating_add(quiet);
-        if state.is_silent || state.quiet < self.deadline(state, factor)? {
-            return None;
-        }
-        state.is_silent = true;
-        Some(Finding { severity: self.parameters.severity.severity(), contributions: vec![("silence", 1.0)] })
+        let (severity, contributions) = (self.parameters.severity.severity(), vec![("silence", 1.0)]);
+        Some((self.deadline(state, factor)?, Finding { severity, contributions }))
     }
 
     fn owned_bytes(state: &State) -> usize {

@@ -34,7 +34,7 @@ pub(super) async fn load<'a>(
 }
 
 /// Those of the detectors that are in the store, in the order given. Of another life of their model they are not.
-pub(super) async fn resume(
+pub(crate) async fn resume(
     tx: &mut dyn Tx,
     wanted: &[(SeriesId, Arc<InForce>)],
     position: u64,

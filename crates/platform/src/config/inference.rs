@@ -1,5 +1,7 @@
 //! What series are watched with, as the settings say.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use cornjacket_domain::Partitions;
 use cornjacket_inference::{detectors, processor};
@@ -13,6 +15,7 @@ use super::Settings;
 #[serde(deny_unknown_fields)]
 pub struct Inference {
     pub state_mib: usize,
+    pub reconnect_seconds: u64,
     pub models: Vec<Model>,
 }
 
@@ -48,6 +51,11 @@ impl Settings {
 }
 
 impl Inference {
+    /// How long devices have for coming back after an outage of ours.
+    pub const fn grace(&self) -> Duration {
+        Duration::from_secs(self.reconnect_seconds)
+    }
+
     /// The models, each with what it may do. Every message names the setting.
     pub fn drafts(&self) -> anyhow::Result<Vec<(Draft, Mode)>> {
         let mut drafts: Vec<(Draft, Mode)> = Vec::new();

@@ -66,6 +66,11 @@ impl Offsets for PostgresOffsets {
         Ok((moved.rows_affected() == 1)
             .then(|| Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox))) as Box<dyn Tx>))
     }
+
+    async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError> {
+        let transaction = self.0.effects.begin().await?;
+        Ok(Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox))))
+    }
 }
 
 /// The transaction of an effect.

@@ -6,10 +6,12 @@
 mod consumers;
 mod dead_letters;
 mod devices;
+mod doors;
 mod event_log;
 mod leases;
 mod models;
 mod offsets;
+mod quiet;
 mod read_model;
 mod rebuild;
 mod retention;
@@ -33,6 +35,7 @@ use sqlx::sqlite::{
 pub use consumers::SqliteConsumers;
 pub use dead_letters::SqliteDeadLetters;
 pub use devices::SqliteDevices;
+pub use doors::SqliteDoors;
 pub use event_log::SqliteEventLog;
 pub use leases::SqliteLeases;
 pub use models::SqliteModels;

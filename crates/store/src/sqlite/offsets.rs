@@ -64,6 +64,11 @@ impl Offsets for SqliteOffsets {
         Ok((moved.rows_affected() == 1)
             .then(|| Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox))) as Box<dyn Tx>))
     }
+
+    async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError> {
+        let transaction = self.0.timeseries.writer.begin_with("begin immediate").await?;
+        Ok(Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox))))
+    }
 }
 
 /// The transaction of an effect.

@@ -1,0 +1,40 @@
+//! The inference role.
+
+use cornjacket_inference::{Forwarder, Processor, Silences, forwarder, processor, vigil};
+
+use super::Process;
+use crate::models;
+use crate::stages::Input;
+
+impl Process<'_> {
+    pub(super) async fn start_inference(&self) -> anyhow::Result<()> {
+        models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
+        let options = self.settings.processor(self.store.partitions);
+        let input = Input::Topics(processor::TOPICS.to_vec());
+        self.consume(processor::NAME, input, move || Processor::new(options));
+        let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
+        self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
+            let (outbox, log) = (store.outbox.clone(), store.log.clone());
+            Forwarder::new(outbox, log, clock.clone(), state).run(stop.clone().cancelled_owned())
+        });
+        self.start_vigil();
+        Ok(())
+    }
+
+    fn start_vigil(&self) {
+        let store = &self.store;
+        let ports = vigil::Ports {
+            offsets: store.offsets.clone(),
+            doors: store.doors.clone(),
+            dead_letters: store.dead_letters.clone(),
+            log: store.log.clone(),
+            snapshots: store.snapshots.clone(),
+            partitions: store.partitions,
+            clock: self.clock.clone(),
+        };
+        let (grace, stop) = (self.settings.inference.grace(), self.shutdown.stop.clone());
+        self.stages.start(&self.shutdown, vigil::NAME, Input::Outside, move |state| {
+            Silences::new(ports.clone(), grace, state).run(stop.clone().cancelled_owned())
+        });
+    }
+}
