@@ -8,15 +8,16 @@ use std::path::PathBuf;
 
 use cornjacket_proto::events::anomaly_detected::{Contribution, Severity};
 use cornjacket_proto::events::attribute_value::Value as Attribute;
+use cornjacket_proto::events::breach_expected::Direction;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{
-    AnomalyDetected, AttributeValue, Event, Measurement, Raw, SensorReading, SystemEvent, TraceContext,
-    UserAction, system_event,
+    AnomalyDetected, AttributeValue, BreachExpected, Event, Measurement, Raw, SensorReading, SystemEvent,
+    TraceContext, UserAction, system_event,
 };
 use cornjacket_proto::{DESCRIPTOR_POOL, decode_dynamic};
 use prost::{Message, Name};
 use prost_types::value::Kind;
-use prost_types::{Any, Struct, Timestamp, Value};
+use prost_types::{Any, Duration, Struct, Timestamp, Value};
 
 const PACKAGE: &str = "cornjacket.events.v1.";
 
@@ -77,6 +78,27 @@ fn system() -> SystemEvent {
         status: system_event::Status::Degraded.into(),
         message: "warm".into(),
         details: Some(structure()),
+    }
+}
+
+fn breach() -> BreachExpected {
+    BreachExpected {
+        series_subject: "pump-7".into(),
+        metric: "temperature".into(),
+        rule: "too hot soon".into(),
+        limit: 80.0,
+        direction: Direction::Up.into(),
+        severity: Severity::Warning.into(),
+        expected_time: Some(Timestamp { seconds: 1_700_003_600, nanos: 0 }),
+        earliest_time: Some(Timestamp { seconds: 1_700_001_800, nanos: 0 }),
+        probability: 0.75,
+        horizon: Some(Duration { seconds: 7_200, nanos: 0 }),
+        step: Some(Duration { seconds: 300, nanos: 0 }),
+        forecaster: "ets".into(),
+        forecaster_version: "1".into(),
+        last_time: Some(time()),
+        last_value: 71.5,
+        last_position: 9,
     }
 }
 
@@ -156,6 +178,8 @@ fn samples() -> Vec<Sample> {
         sample("AnomalyDetected.Contribution", &contribution()),
         sample("AttributeValue", &attribute),
         sample("Event", &event(Payload::SensorReading(reading()))),
+        sample("BreachExpected", &breach()),
+        sample("Event-breach_expected", &event(Payload::BreachExpected(breach()))),
         sample("Event-anomaly_detected", &event(Payload::AnomalyDetected(anomaly()))),
         sample("Event-any", &event(Payload::Any(any))),
         sample("Event-empty", &Event::default()),

@@ -20,6 +20,7 @@ mod system {
     mod durability;
     mod faults;
     mod fold;
+    mod forecasts;
     mod forgotten;
     mod formats;
     mod hostile;

@@ -180,6 +180,7 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
     let discard = json!({"consumer": "device_state", "topic": "sensor-events", "partition": 0, "offset": "0",
         "reason": "none"});
     let series = json!([{"subject": "theirs", "metric": "temperature"}]);
+    let forecast = json!({"subject": "theirs", "metric": "temperature", "horizon": "60s"});
     vec![
         ("IngestService.Append", json!({"event": event}), Refused, Refused),
         ("IngestService.AppendBatch", json!({"events": [event]}), Without, Without),
@@ -199,6 +200,7 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("QueryService.ListProjections", json!({}), Nothing, Nothing),
         ("QueryService.QuerySeries", json!({"series": series}), Refused, Refused),
         ("QueryService.QuerySeries", json!({"series": series, "step": "60s"}), Refused, Refused),
+        ("QueryService.GetForecast", forecast, Refused, Refused),
         ("QueryService.ListSeries", json!({"subject": "theirs"}), Refused, Refused),
         ("QueryService.ListSeries", json!({}), Without, Refused),
         ("QueryService.ListAnomalies", json!({"subject": "theirs"}), Refused, Without),

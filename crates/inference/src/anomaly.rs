@@ -12,7 +12,7 @@ use uuid::Builder;
 use crate::detectors::{Expected, Finding};
 
 /// What events of ours say they are from.
-const SOURCE: &str = "cornjacket/inference";
+pub(crate) const SOURCE: &str = "cornjacket/inference";
 const TYPE: &str = "ai.anomaly_detected";
 
 /// An anomaly before it is an event.
@@ -75,7 +75,7 @@ impl Anomaly<'_> {
         event.encode_to_vec()
     }
 
-    /// A UUID of version 8 (RFC 9562) of what makes it this anomaly and no other.
+    /// Of what makes it this anomaly and no other.
     fn id(&self) -> String {
         let Self { key, cause, model, .. } = self;
         let version = model.version.to_string();
@@ -88,10 +88,14 @@ impl Anomaly<'_> {
             &version,
             &model.draft.parameters,
         ];
-        let digest = digest_of(parts.map(String::as_str));
-        let bytes = digest[..16].try_into().expect("a digest is longer");
-        Builder::from_custom_bytes(bytes).into_uuid().to_string()
+        id_of(parts.map(String::as_str))
     }
+}
+
+/// A UUID of version 8 (RFC 9562) of texts: the id of an event that follows from them and from nothing else.
+pub(crate) fn id_of<const N: usize>(parts: [&str; N]) -> String {
+    let bytes = digest_of(parts)[..16].try_into().expect("a digest is longer");
+    Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
 /// SHA-256 of texts, each with its length before it: no other texts have the same.

@@ -1,4 +1,4 @@
-//! Anomalies on their way from the transaction that found them into the log.
+//! Anomalies and expected breaches on their way from the transaction that found them into the log.
 //!
 //! The outbox is written with the scores, so that an anomaly is found once whatever happens; the log knows it by its id, so
 //! that it is there once however often it is appended. Every process that scores also forwards, and needs no lease.
@@ -84,7 +84,7 @@ impl Forwarder {
             tracing::warn!(
                 id = event.id(),
                 subject = event.subject(),
-                "an anomaly was known with other content"
+                "an event of ours was known with other content"
             );
         }
         self.outbox.arrived(&waiting.iter().map(|(number, _)| *number).collect::<Vec<_>>()).await?;
@@ -97,6 +97,6 @@ impl Forwarder {
             Event::new(event, self.clock.now(), &Limits::default()).map_err(|invalid| format!("{invalid:?}"))
         });
         // The scores say where it was found.
-        event.inspect_err(|error| tracing::error!(error, "an anomaly is no event, and is left out")).ok()
+        event.inspect_err(|error| tracing::error!(error, "what was found is no event, and is left out")).ok()
     }
 }

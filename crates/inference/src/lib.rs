@@ -4,13 +4,16 @@
 //! transaction that moves its offset. In the same transaction its `scorer` has the [`detectors`] of each series see them: what
 //! they say, what they remember, and the anomalies that they find, which wait there until the [`Forwarder`] has appended them
 //! to the log. What should have come and did not is found by the [`vigil`].
+//! The [`Lookout`] has the [`forecasters`] look ahead at series that the settings name.
 
 mod anomaly;
 mod batch;
 pub mod detectors;
 pub mod forecasters;
 pub mod forwarder;
+pub mod history;
 pub mod nab;
+pub mod outlook;
 pub mod processor;
 mod scorer;
 mod shard;
@@ -19,5 +22,6 @@ mod watched;
 mod watching;
 
 pub use forwarder::Forwarder;
+pub use outlook::Lookout;
 pub use processor::Processor;
 pub use vigil::Silences;

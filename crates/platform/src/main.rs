@@ -7,6 +7,7 @@ mod checkpoint;
 mod commands;
 mod config;
 mod doors;
+mod forecasts;
 mod gateway;
 mod grpc;
 mod identity;
@@ -63,6 +64,8 @@ enum Command {
     Models(commands::models::Models),
     /// Show what is in the log.
     Events(commands::events::Events),
+    /// Show what a time series will be.
+    Forecast(commands::forecast::Forecast),
     /// Show the projections that there are.
     Projections(commands::projections::Projections),
     /// Show time series: which there are, or one of them as a plot.
@@ -132,6 +135,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Anomalies(anomalies) => anomalies.run(&settings),
         Command::Models(models) => models.run(&settings),
         Command::Events(events) => events.run(&settings),
+        Command::Forecast(forecast) => forecast.run(&settings),
         Command::Projections(projections) => projections.run(&settings),
         Command::Series(series) => series.run(&settings),
         Command::State(state) => state.run(&settings),

@@ -7,16 +7,16 @@ use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
     PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresDoors, PostgresEventLog, PostgresLeases,
-    PostgresModels, PostgresOffsets, PostgresOutbox, PostgresRebuilds, PostgresSeriesRetention,
-    PostgresSnapshots, PostgresStore, RelayCheckpoint,
+    PostgresModels, PostgresOffsets, PostgresOutbox, PostgresOutlooks, PostgresRebuilds,
+    PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
     SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteDoors, SqliteEventLog, SqliteLeases,
-    SqliteModels, SqliteOffsets, SqliteOutbox, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots,
-    SqliteStore,
+    SqliteModels, SqliteOffsets, SqliteOutbox, SqliteOutlooks, SqliteRebuilds, SqliteSeriesRetention,
+    SqliteSnapshots, SqliteStore,
 };
 use crate::{
-    Consumers, DeadLetters, Devices, Doors, EventLog, Leases, Models, Offsets, Outbox, Rebuilds,
+    Consumers, DeadLetters, Devices, Doors, EventLog, Leases, Models, Offsets, Outbox, Outlooks, Rebuilds,
     SeriesRetention, Snapshots, StoreError,
 };
 
@@ -43,6 +43,8 @@ pub struct Store {
     pub models: Arc<dyn Models>,
     /// Anomalies on their way into the log.
     pub outbox: Arc<dyn Outbox>,
+    /// What is expected of series.
+    pub outlooks: Arc<dyn Outlooks>,
     /// Ways in, and whether they are open.
     pub doors: Arc<dyn Doors>,
     /// Who alone does what.
@@ -108,7 +110,8 @@ impl Store {
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
             series_retention: Arc::new(SqliteSeriesRetention::new(store.clone())),
             models: Arc::new(SqliteModels::new(store.clone())),
-            outbox: Arc::new(SqliteOutbox::new(store)),
+            outbox: Arc::new(SqliteOutbox::new(store.clone())),
+            outlooks: Arc::new(SqliteOutlooks::new(store)),
             doors: Arc::new(SqliteDoors::default()),
             leases: Arc::new(SqliteLeases::default()),
             relay: None,
@@ -129,6 +132,7 @@ impl Store {
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
             models: Arc::new(PostgresModels::new(store.clone())),
             outbox: Arc::new(PostgresOutbox::new(store.clone())),
+            outlooks: Arc::new(PostgresOutlooks::new(store.clone())),
             doors: Arc::new(PostgresDoors::new(store.clone())),
             leases: Arc::new(PostgresLeases::new(store.clone())),
             relay: Some(RelayCheckpoint::new(store, clock)),

@@ -84,6 +84,9 @@ pub trait SeriesSnapshot: Send {
     /// Series in the order of subject and metric.
     async fn list_series(&mut self, filter: &SeriesFilter<'_>) -> Result<Vec<ListedSeries>, StoreError>;
 
+    /// The latest sample of a series, if it has one of the hour of `since` or later.
+    async fn latest(&mut self, series: SeriesId, since: Timestamp) -> Result<Option<Sample>, StoreError>;
+
     /// The samples of a range in the order of time and position, beginning after `after`, at most `limit`.
     async fn samples(
         &mut self,

@@ -9,6 +9,7 @@ mod fixtures;
 mod leases;
 mod milestones;
 mod offsets;
+mod outlooks;
 mod quiet;
 mod rebuild;
 mod relay;

@@ -175,6 +175,13 @@ impl QueryService for Fake {
         Ok(Response::new(query::ListSeriesResponse::default()))
     }
 
+    async fn get_forecast(
+        &self,
+        _: Request<query::GetForecastRequest>,
+    ) -> Result<Response<query::GetForecastResponse>, Status> {
+        Ok(Response::new(query::GetForecastResponse::default()))
+    }
+
     async fn list_anomalies(
         &self,
         _: Request<query::ListAnomaliesRequest>,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_proto::events::{AnomalyDetected, SensorReading, SystemEvent, UserAction};
+use cornjacket_proto::events::{AnomalyDetected, BreachExpected, SensorReading, SystemEvent, UserAction};
 use cornjacket_proto::{DynamicMessage, decode_dynamic, descriptor_of};
 use prost::{Message, Name};
 
@@ -21,10 +21,17 @@ pub enum Kind {
     UserAction,
     SystemEvent,
     AnomalyDetected,
+    BreachExpected,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::SensorReading, Self::UserAction, Self::SystemEvent, Self::AnomalyDetected];
+    const ALL: [Self; 5] = [
+        Self::SensorReading,
+        Self::UserAction,
+        Self::SystemEvent,
+        Self::AnomalyDetected,
+        Self::BreachExpected,
+    ];
 
     /// The message that a `dataschema` names, with or without the scheme.
     pub fn of_schema(schema: &str) -> Option<Self> {
@@ -48,6 +55,7 @@ impl Kind {
             Self::UserAction => UserAction::full_name(),
             Self::SystemEvent => SystemEvent::full_name(),
             Self::AnomalyDetected => AnomalyDetected::full_name(),
+            Self::BreachExpected => BreachExpected::full_name(),
         }
     }
 
@@ -58,6 +66,7 @@ impl Kind {
             Self::UserAction => Payload::UserAction(from_json(text)?),
             Self::SystemEvent => Payload::SystemEvent(from_json(text)?),
             Self::AnomalyDetected => Payload::AnomalyDetected(from_json(text)?),
+            Self::BreachExpected => Payload::BreachExpected(from_json(text)?),
         })
     }
 
@@ -68,6 +77,7 @@ impl Kind {
             Self::UserAction => UserAction::decode(bytes).map(Payload::UserAction),
             Self::SystemEvent => SystemEvent::decode(bytes).map(Payload::SystemEvent),
             Self::AnomalyDetected => AnomalyDetected::decode(bytes).map(Payload::AnomalyDetected),
+            Self::BreachExpected => BreachExpected::decode(bytes).map(Payload::BreachExpected),
         };
         decoded.map_err(|error| Violation::new("data", Reason::Grammar, error.to_string()))
     }
@@ -98,6 +108,7 @@ pub fn written(payload: &Payload) -> Option<Result<(String, String), Violation>>
         Payload::UserAction(message) => Some(with_schema("user_action", message)),
         Payload::SystemEvent(message) => Some(with_schema("system_event", message)),
         Payload::AnomalyDetected(message) => Some(with_schema("anomaly_detected", message)),
+        Payload::BreachExpected(message) => Some(with_schema("breach_expected", message)),
         Payload::Struct(_) | Payload::Any(_) | Payload::Raw(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! What each payload must be. A new event type is one `.proto`, one file here, and one line in [`check`].
 
 mod anomaly_detected;
+mod breach_expected;
 mod sensor_reading;
 mod system_event;
 mod user_action;
@@ -29,6 +30,11 @@ pub fn check(event_type: &str, payload: &mut Payload, checker: &mut Checker) {
         Payload::AnomalyDetected(anomaly) => {
             within(checker, "anomaly_detected", |checker| {
                 anomaly_detected::check(anomaly, checker);
+            });
+        }
+        Payload::BreachExpected(breach) => {
+            within(checker, "breach_expected", |checker| {
+                breach_expected::check(breach, checker);
             });
         }
         Payload::Struct(structure) => checker.structure("struct", structure),

@@ -2,12 +2,13 @@
 //!
 //! A [`Forecaster`] is a file of this module and a line of [`FORECASTERS`]. Irregular samples become a regular series in
 //! [`regularise`], its season is found in [`season`], [`choose()`] takes the forecaster that erred least on the series' own
-//! past, [`breach`] says when a limit will be crossed. All are pure functions of what they are given.
+//! past, [`predict()`] does all of that, [`breach`] says when a limit will be crossed. All are pure functions of what they are given.
 
 pub mod breach;
 mod calibrate;
 pub mod choose;
 pub mod ets;
+mod predict;
 pub mod regularise;
 pub mod season;
 pub mod seasonal_naive;
@@ -17,6 +18,7 @@ use std::fmt::Debug;
 pub use breach::{Breach, Limit};
 pub(crate) use calibrate::normal_quantile;
 pub use choose::choose;
+pub use predict::{Prediction, predict};
 pub use regularise::Regular;
 
 /// All forecasters, the one that others must beat first.

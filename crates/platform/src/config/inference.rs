@@ -9,7 +9,7 @@ use cornjacket_store::{Draft, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Settings;
+use super::{Forecast, Settings};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +17,7 @@ pub struct Inference {
     pub state_mib: usize,
     pub reconnect_seconds: u64,
     pub models: Vec<Model>,
+    pub forecasts: Vec<Forecast>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -75,6 +76,7 @@ impl Inference {
     /// Checks what types cannot say.
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.state_mib > 0, "inference.state_mib: must be above zero");
+        self.rules()?;
         self.drafts().map(drop)
     }
 }

@@ -1,5 +1,6 @@
 //! Settings: from defaults, a file, `.env`, the environment and flags to one checked value.
 
+mod forecasts;
 mod inference;
 mod keys;
 mod load;
@@ -8,6 +9,7 @@ mod secret;
 mod settings;
 mod tls;
 
+pub use forecasts::Forecast;
 pub use inference::Inference;
 pub use load::{Sources, load};
 pub use sasl::Sasl;

@@ -1,6 +1,8 @@
 //! The inference role.
 
-use cornjacket_inference::{Forwarder, Processor, Silences, forwarder, processor, vigil};
+use std::sync::Arc;
+
+use cornjacket_inference::{Forwarder, Lookout, Processor, Silences, forwarder, outlook, processor, vigil};
 
 use super::Process;
 use crate::models;
@@ -18,6 +20,7 @@ impl Process<'_> {
             Forwarder::new(outbox, log, clock.clone(), state).run(stop.clone().cancelled_owned())
         });
         self.start_vigil();
+        self.look_ahead(self.settings.inference.rules()?);
         Ok(())
     }
 
@@ -35,6 +38,24 @@ impl Process<'_> {
         let (grace, stop) = (self.settings.inference.grace(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, vigil::NAME, Input::Outside, move |state| {
             Silences::new(ports.clone(), grace, state).run(stop.clone().cancelled_owned())
+        });
+    }
+
+    /// Without rules there is nothing to look at.
+    fn look_ahead(&self, rules: Vec<Arc<outlook::Rule>>) {
+        if rules.is_empty() {
+            return;
+        }
+        let ports = outlook::Ports {
+            leases: self.store.leases.clone(),
+            snapshots: self.store.snapshots.clone(),
+            outlooks: self.store.outlooks.clone(),
+            clock: self.clock.clone(),
+            keep: self.settings.retention.series(),
+        };
+        let stop = self.shutdown.stop.clone();
+        self.stages.start(&self.shutdown, outlook::NAME, Input::Outside, move |state| {
+            Lookout::new(ports.clone(), &rules, state).run(stop.clone().cancelled_owned())
         });
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cornjacket_query::{AdminRpc, QueryRpc};
 
 use super::Process;
+use crate::forecasts;
 use crate::grpc::Service;
 use crate::models;
 
@@ -33,6 +34,8 @@ impl Process<'_> {
             parameters: self.settings.projections.parameters(),
             progress: Arc::default(),
             turns: Arc::default(),
+            forecasts: Arc::new(forecasts::StoredSeries),
+            fits: Arc::default(),
         };
         let admin = AdminRpc {
             log: self.store.log.clone(),

@@ -4,6 +4,7 @@ mod consistency;
 mod deadline;
 mod get_event;
 mod get_event_timeline;
+mod get_forecast;
 mod get_projection;
 mod list_anomalies;
 pub(crate) mod list_events;
@@ -23,10 +24,11 @@ use cornjacket_proto::events::Event;
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
-    GetEventRequest, GetEventResponse, GetEventTimelineRequest, GetEventTimelineResponse,
-    GetProjectionRequest, GetProjectionResponse, ListAnomaliesRequest, ListAnomaliesResponse,
-    ListEventsRequest, ListEventsResponse, ListProjectionsRequest, ListProjectionsResponse,
-    ListSeriesRequest, ListSeriesResponse, QuerySeriesRequest, QuerySeriesResponse, TailEventsRequest,
+    GetEventRequest, GetEventResponse, GetEventTimelineRequest, GetEventTimelineResponse, GetForecastRequest,
+    GetForecastResponse, GetProjectionRequest, GetProjectionResponse, ListAnomaliesRequest,
+    ListAnomaliesResponse, ListEventsRequest, ListEventsResponse, ListProjectionsRequest,
+    ListProjectionsResponse, ListSeriesRequest, ListSeriesResponse, QuerySeriesRequest, QuerySeriesResponse,
+    TailEventsRequest,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
@@ -36,6 +38,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use self::deadline::{time_left, until};
+pub use self::get_forecast::{Fit, Fits, ForecastQuestion, Forecasts, NoForecast};
 pub use self::progress::Progress;
 pub use self::wide::Turns;
 
@@ -72,6 +75,10 @@ pub struct QueryRpc {
     pub progress: Arc<Progress>,
     /// Of questions that read much.
     pub turns: Arc<Turns>,
+    /// What forecasts are made with.
+    pub forecasts: Arc<dyn Forecasts>,
+    /// How many are made at once.
+    pub fits: Arc<Fits>,
 }
 
 impl QueryRpc {
@@ -131,6 +138,14 @@ impl QueryService for QueryRpc {
     ) -> Result<Response<QuerySeriesResponse>, Status> {
         let deadline = self.deadline(&request);
         until(deadline, query_series::query_series(self, deadline, request)).await
+    }
+
+    async fn get_forecast(
+        &self,
+        request: Request<GetForecastRequest>,
+    ) -> Result<Response<GetForecastResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, get_forecast::get_forecast(self, deadline, request)).await
     }
 
     async fn list_series(

@@ -53,6 +53,8 @@ const LIST_SUBJECT: &str = "select subject, metric, unit, last_time, last_positi
         select last_time, last_position, last_value from timeseries.rollups
         where series_id = id and step = 3600 and bucket >= $4 order by bucket desc limit 1) as latest
     where subject = $1 and metric > $2 and last_time >= $5 order by metric limit $3";
+const LATEST: &str = "select last_time, last_position, last_value from timeseries.rollups
+    where series_id = $1 and step = 3600 and bucket >= $2 order by bucket desc limit 1";
 const SAMPLES: &str = "select time, position, value from timeseries.samples
     where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
     order by time, position limit $6";
@@ -177,6 +179,11 @@ impl SeriesSnapshot for PostgresSnapshot {
             .bind(to_sql(RollupStep::Hour.bucket_of(filter.since)))
             .bind(to_sql(filter.since));
         query.fetch_all(&mut *self.0).await?.iter().map(listed).collect()
+    }
+
+    async fn latest(&mut self, series: SeriesId, since: Timestamp) -> Result<Option<Sample>, StoreError> {
+        let query = sqlx::query(LATEST).bind(series.0).bind(to_sql(RollupStep::Hour.bucket_of(since)));
+        query.fetch_optional(&mut *self.0).await?.map(|row| sample(&row, 0)).transpose()
     }
 
     async fn samples(

@@ -53,6 +53,8 @@ const LIST_SUBJECT: &str =
     from series s join rollups r on r.series_id = s.id and r.step = 3600 and r.bucket = (
         select max(bucket) from rollups where series_id = s.id and step = 3600 and bucket >= ?4)
     where s.subject = ?1 and s.metric > ?2 and r.last_time >= ?5 order by s.metric limit ?3";
+const LATEST: &str = "select last_time, last_position, last_value from rollups
+    where series_id = ? and step = 3600 and bucket >= ? order by bucket desc limit 1";
 const SAMPLES: &str = "select time, position, value from samples
     where series_id = ? and time < ? and (time, position) > (?, ?) order by time, position limit ?";
 const ROLLUPS: &str = "select bucket, count, sum, min, max,
@@ -156,6 +158,13 @@ impl SeriesSnapshot for SqliteSnapshot {
             .bind(RollupStep::Hour.bucket_of(filter.since).as_micros())
             .bind(filter.since.as_micros());
         query.fetch_all(self.timeseries().await?).await?.iter().map(listed).collect()
+    }
+
+    async fn latest(&mut self, series: SeriesId, since: Timestamp) -> Result<Option<Sample>, StoreError> {
+        let bucket = RollupStep::Hour.bucket_of(since).as_micros();
+        let query = sqlx::query(LATEST).bind(series.0).bind(bucket);
+        let row = query.fetch_optional(self.timeseries().await?).await?;
+        row.map(|row| sample(&row, 0)).transpose()
     }
 
     async fn samples(

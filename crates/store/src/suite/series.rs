@@ -100,6 +100,9 @@ async fn samples_are_read_in_order_and_from_where_the_last_page_ended(
     assert_eq!(read, samples);
     let range = TimeRange { start: noon() + Duration::from_secs(1), end: noon() + Duration::from_secs(2) };
     assert_eq!(now.samples(ids[0], range, None, 10).await?, samples[2..4]);
+    assert_eq!(now.latest(ids[0], noon()).await?.as_ref(), samples.last());
+    assert_eq!(now.latest(ids[0], noon() + DAY).await?, None);
+    assert_eq!(now.latest(SeriesId(-1), noon()).await?, None);
     Ok(())
 }
 

@@ -22,6 +22,7 @@ fn kind(payload: Option<&Payload>) -> &'static str {
         Some(Payload::UserAction(_)) => "user_action",
         Some(Payload::SystemEvent(_)) => "system_event",
         Some(Payload::AnomalyDetected(_)) => "anomaly_detected",
+        Some(Payload::BreachExpected(_)) => "breach_expected",
         Some(Payload::Struct(_)) => "struct",
         Some(Payload::Any(_)) => "any",
         Some(Payload::Raw(_)) => "raw",

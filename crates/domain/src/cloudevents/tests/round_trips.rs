@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cornjacket_proto::events::{
-    AnomalyDetected, Measurement, SensorReading, SystemEvent, TraceContext, UserAction,
+    AnomalyDetected, BreachExpected, Measurement, SensorReading, SystemEvent, TraceContext, UserAction,
 };
 use cornjacket_proto::{Any, Struct, Timestamp};
 use proptest::prelude::*;
@@ -110,7 +110,23 @@ fn typed() -> impl Strategy<Value = Payload> {
             })
         },
     );
-    prop_oneof![measurements, actions, health, anomalies]
+    let breaches = (times(), any::<f64>(), prop::option::of(times()), 1..3_i32, 0.0..=1.0_f64).prop_map(
+        |(time, limit, expected_time, direction, probability)| {
+            Payload::BreachExpected(BreachExpected {
+                series_subject: "pump".into(),
+                metric: "t".into(),
+                rule: "hot".into(),
+                forecaster: "ets".into(),
+                last_time: Some(time),
+                limit,
+                expected_time,
+                direction,
+                probability,
+                ..BreachExpected::default()
+            })
+        },
+    );
+    prop_oneof![measurements, actions, health, anomalies, breaches]
 }
 
 fn payloads() -> impl Strategy<Value = Payload> {

@@ -1,0 +1,76 @@
+//! Forecasts for those who do not see where they are made.
+
+use cornjacket_domain::Timestamp;
+use cornjacket_inference::forecasters::{ForecastError, Interval, Prediction, Step, predict};
+use cornjacket_inference::history::{History, NoHistory, Wanted};
+use cornjacket_proto::query::{ForecastInterval, ForecastStep, GetForecastResponse};
+use cornjacket_query::{Fit, ForecastQuestion, Forecasts, NoForecast};
+use cornjacket_store::Snapshot;
+
+/// What forecasters say of series in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredSeries;
+
+#[tonic::async_trait]
+impl Forecasts for StoredSeries {
+    async fn prepare(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        question: ForecastQuestion,
+    ) -> Result<Fit, NoForecast> {
+        let ForecastQuestion { series, oldest, horizon, step, levels } = question;
+        let read = History::read(snapshot, &Wanted { series, oldest, horizon, step }).await;
+        let history = read.map_err(|error| match error {
+            NoHistory::Refused(error) => refused(error),
+            NoHistory::Store(error) => NoForecast::Store(error),
+        })?;
+        Ok(Box::new(move || {
+            let prediction = predict(&history, &levels).map_err(refused)?;
+            Ok(response(&history, prediction))
+        }))
+    }
+}
+
+fn refused(error: ForecastError) -> NoForecast {
+    match error {
+        ForecastError::TooShort { have, need } => NoForecast::TooShort(have, need),
+        ForecastError::Asked { field, problem } => NoForecast::Field(field, problem),
+        ForecastError::Unfit(why) => NoForecast::Unfit(why),
+    }
+}
+
+fn response(history: &History, prediction: Prediction) -> GetForecastResponse {
+    let Prediction { forecast, start, season, steps, filled, .. } = prediction;
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let step = history.step;
+    let time = |index: usize| start + step * count(index);
+    // A history of steps that a duration of protobuf cannot count has no season.
+    let season = season.and_then(|season| (step * count(season)).try_into().ok());
+    GetForecastResponse {
+        step: step.try_into().ok(),
+        steps: forecast
+            .steps
+            .into_iter()
+            .enumerate()
+            .map(|(index, one)| to_proto(time(index), one))
+            .collect(),
+        forecaster: forecast.forecaster.to_owned(),
+        forecaster_version: forecast.version.to_owned(),
+        season,
+        mae: forecast.record.mae,
+        mase: forecast.record.mase,
+        origins: count(forecast.record.origins),
+        history_steps: count(steps),
+        filled_steps: count(filled),
+        ..GetForecastResponse::default()
+    }
+}
+
+fn to_proto(time: Timestamp, step: Step) -> ForecastStep {
+    let interval = |Interval { level, lower, upper }| ForecastInterval { level, lower, upper };
+    ForecastStep {
+        time: Some(time.to_proto()),
+        value: step.value,
+        intervals: step.intervals.into_iter().map(interval).collect(),
+    }
+}

@@ -1,0 +1,234 @@
+//! `GetForecast`: what a series will be.
+//!
+//! A forecast takes a processor for up to a second, so that few are made at once, and whoever waits longer than its deadline is
+//! told so. It waits for its token before its turn, and for its turn without a snapshot. What is known of the series is read in
+//! one; the fit comes after it, on a thread that may block.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cornjacket_domain::{Caller, SeriesKey, Timestamp};
+use cornjacket_proto::query::{GetForecastRequest, GetForecastResponse};
+use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::{SeriesId, Snapshot, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tonic::Request;
+
+use super::consistency::snapshot_with;
+use super::deadline::WAY_BACK;
+use super::query_series::{key_to_proto, maker};
+use super::{QueryRpc, invalid, printable, required, store_failed};
+
+/// For which probabilities there are intervals where nobody says.
+const USUAL_LEVELS: [f64; 2] = [0.5, 0.9];
+const MOST_LEVELS: usize = 10;
+
+/// What is asked of a forecast.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForecastQuestion {
+    /// About which series.
+    pub series: SeriesId,
+    /// What is older is not looked at.
+    pub oldest: Timestamp,
+    /// How far to look ahead.
+    pub horizon: Duration,
+    /// How long a step is, where that was said.
+    pub step: Option<Duration>,
+    /// For which probabilities there shall be intervals: above 0 and below 1, ascending.
+    pub levels: Vec<f64>,
+}
+
+/// Why there is no forecast.
+#[derive(Debug)]
+pub enum NoForecast {
+    /// A field of the question, and what is wrong with it.
+    Field(&'static str, String),
+    /// There are so many steps of history, and so many are needed.
+    TooShort(usize, usize),
+    /// The values of the series allow none, and why.
+    Unfit(String),
+    /// The store did not answer.
+    Store(StoreError),
+}
+
+/// A forecast that has what it needs: what is left of it is arithmetic.
+pub type Fit = Box<dyn FnOnce() -> Result<GetForecastResponse, NoForecast> + Send>;
+
+/// What forecasts are made with, in the crate that this one does not see.
+#[async_trait]
+pub trait Forecasts: Debug + Send + Sync {
+    /// Reads what a forecast needs. The response that the fit has says nothing of the series' name and unit.
+    async fn prepare(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        question: ForecastQuestion,
+    ) -> Result<Fit, NoForecast>;
+}
+
+/// How many forecasts are made at once.
+#[derive(Debug)]
+pub struct Fits(Arc<Semaphore>);
+
+impl Default for Fits {
+    /// On half of the processors: whoever takes events in has the others.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Semaphore::new((processors / 2).max(1))))
+    }
+}
+
+impl Fits {
+    /// Waits for a turn, as long as the caller does.
+    async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = timeout_at(deadline - WAY_BACK, self.0.clone().acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            Failure::new(ErrorKind::Unavailable, "other forecasts are still being made")
+                .with_reason("BUSY", [])
+                .with_retry_after(Duration::from_secs(1))
+        })
+    }
+}
+
+/// A fit whose caller has gone goes on to its end, and its turn ends no earlier.
+async fn run(turn: OwnedSemaphorePermit, fit: Fit) -> Result<GetForecastResponse, Failure> {
+    let fitted = tokio::task::spawn_blocking(move || {
+        let response = fit();
+        drop(turn);
+        response
+    });
+    let fitted = fitted.await.map_err(|error| {
+        tracing::error!(%error, "a forecast did not end well");
+        Failure::new(ErrorKind::Internal, "the forecast failed")
+    })?;
+    fitted.map_err(refused)
+}
+
+pub(super) async fn get_forecast(
+    rpc: &QueryRpc,
+    deadline: Instant,
+    request: Request<GetForecastRequest>,
+) -> Result<GetForecastResponse, Failure> {
+    let caller = Caller::of(request.extensions())?;
+    let request = request.into_inner();
+    for (field, value) in [("subject", &request.subject), ("metric", &request.metric)] {
+        required(field, value)?;
+        printable(field, value)?;
+    }
+    caller.authorize_state(&request.subject)?;
+    let horizon = duration("horizon", request.horizon)?;
+    let horizon = horizon.ok_or_else(|| invalid("horizon", "must not be empty", "REQUIRED"))?;
+    let step = duration("step", request.step)?;
+    let levels = levels(request.levels)?;
+    let key = SeriesKey { subject: request.subject, metric: request.metric };
+    let subjects = [key.subject.as_str()];
+    let maker = maker(&subjects);
+    let snapshot = || snapshot_with(rpc, deadline, &maker, &request.consistency_token);
+    let found = snapshot().await?.find_series(&key).await.map_err(|error| store_failed(&error))?;
+    let (series, unit) = found.ok_or_else(|| {
+        let message = format!("there is no series {:?} of {:?}", key.metric, key.subject);
+        Failure::new(ErrorKind::NotFound, message)
+    })?;
+    let question = ForecastQuestion { series, oldest: rpc.oldest_sample(), horizon, step, levels };
+    let turn = rpc.fits.turn(deadline).await?;
+    let fit = rpc.forecasts.prepare(snapshot().await?.as_mut(), question).await.map_err(refused)?;
+    let response = run(turn, fit).await?;
+    Ok(GetForecastResponse { key: Some(key_to_proto(key)), unit, ..response })
+}
+
+fn duration(field: &str, given: Option<prost_types::Duration>) -> Result<Option<Duration>, Failure> {
+    let duration = given.map(Duration::try_from).transpose();
+    let duration = duration.map_err(|_| invalid(field, "must be above zero", "OUT_OF_RANGE"))?;
+    if duration == Some(Duration::ZERO) {
+        return Err(invalid(field, "must be above zero", "OUT_OF_RANGE"));
+    }
+    Ok(duration)
+}
+
+fn levels(mut wanted: Vec<f64>) -> Result<Vec<f64>, Failure> {
+    if wanted.is_empty() {
+        return Ok(USUAL_LEVELS.to_vec());
+    }
+    if wanted.len() > MOST_LEVELS {
+        return Err(invalid("levels", "must be at most ten", "OUT_OF_RANGE"));
+    }
+    for (index, level) in wanted.iter().enumerate() {
+        if !(*level > 0.0 && *level < 1.0) {
+            return Err(invalid(&format!("levels[{index}]"), "must be above 0 and below 1", "OUT_OF_RANGE"));
+        }
+    }
+    wanted.sort_unstable_by(f64::total_cmp);
+    wanted.dedup_by(|one, next| one.total_cmp(next).is_eq());
+    Ok(wanted)
+}
+
+fn refused(why: NoForecast) -> Failure {
+    match why {
+        NoForecast::Field(field, problem) => invalid(field, &problem, "OUT_OF_RANGE"),
+        NoForecast::TooShort(have, need) => {
+            let message = format!("the series has {have} steps of history, and {need} are needed");
+            let counts = [("have", have.to_string()), ("need", need.to_string())];
+            Failure::new(ErrorKind::FailedPrecondition, message).with_reason("HISTORY_TOO_SHORT", counts)
+        }
+        NoForecast::Unfit(why) => {
+            let message = format!("the series cannot be forecast: {why}");
+            Failure::new(ErrorKind::FailedPrecondition, message).with_reason("UNFIT", [])
+        }
+        NoForecast::Store(error) => store_failed(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_about(refused: &Failure, field: &str) -> bool {
+        refused.kind() == ErrorKind::Invalid && refused.message().split(' ').next() == Some(field)
+    }
+
+    #[test]
+    fn levels_ascend_and_are_probabilities() {
+        assert_eq!(levels(vec![]).expect("usual"), USUAL_LEVELS);
+        assert_eq!(levels(vec![0.9, 0.5, 0.9]).expect("in order"), [0.5, 0.9]);
+        for (wrong, at) in
+            [(vec![0.5, 1.0], "levels[1]"), (vec![f64::NAN], "levels[0]"), (vec![0.5; 11], "levels")]
+        {
+            assert!(is_about(&levels(wrong).expect_err("wrong"), at), "{at}");
+        }
+    }
+
+    #[test]
+    fn durations_are_above_zero() {
+        let of = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        assert_eq!(duration("step", of(60)).expect("a minute"), Some(Duration::from_mins(1)));
+        assert_eq!(duration("step", None).expect("not given"), None);
+        for wrong in [0, -5] {
+            assert!(is_about(&duration("step", of(wrong)).expect_err("wrong"), "step"), "{wrong}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_for_a_turn_is_told_when_to_come_back() {
+        let fits = Fits(Arc::new(Semaphore::new(1)));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let other = fits.0.clone().try_acquire_owned().expect("nobody has it");
+        let refused = fits.turn(deadline).await.expect_err("taken");
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        drop(other);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let turn = fits.turn(deadline).await.expect("given back");
+        let (hold, fit_waits) = std::sync::mpsc::channel::<()>();
+        let fit: Fit = Box::new(move || {
+            fit_waits.recv().expect_err("the test lets go of it");
+            Ok(GetForecastResponse::default())
+        });
+        let left = tokio::spawn(run(turn, fit));
+        tokio::task::yield_now().await;
+        left.abort();
+        assert_eq!(fits.0.available_permits(), 0, "its caller has gone, and it goes on");
+        drop(hold);
+        drop(fits.turn(Instant::now() + Duration::from_secs(5)).await.expect("it has ended"));
+    }
+}
