@@ -9,11 +9,14 @@ use cornjacket_proto::events::{BreachExpected, Event, Measurement, SensorReading
 use cornjacket_store::{ConsumerPartition, Options, Progress, Store};
 use prost::Message;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::*;
 use crate::detectors::laws::Dice;
 use crate::processor::{self, Processor};
 
+const SOON: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_mins(1);
 const BEGIN: Timestamp = Timestamp::from_day(20_000);
 
@@ -123,6 +126,11 @@ async fn look_at_all(lookout: &mut Lookout) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who waits, in order.
+fn subjects(lookout: &Lookout) -> Vec<&str> {
+    lookout.watches[0].waiting.iter().map(|waiting| waiting.key.subject.as_str()).collect()
+}
+
 fn time(time: Option<prost_types::Timestamp>) -> Timestamp {
     time.as_ref().and_then(Timestamp::from_proto).expect("a time")
 }
@@ -199,9 +207,7 @@ async fn series_without_new_samples_are_left_alone() -> anyhow::Result<()> {
     assert!(lookout.watches[0].waiting.is_empty(), "it is not due");
     plant.clock.advance(MINUTE * 5);
     lookout.watches[0].list_when_due(&lookout.ports).await?;
-    let waiting: Vec<&str> =
-        lookout.watches[0].waiting.iter().map(|waiting| waiting.key.subject.as_str()).collect();
-    assert_eq!(waiting, ["pump-2"]);
+    assert_eq!(subjects(&lookout), ["pump-2"]);
     Ok(())
 }
 
@@ -215,13 +221,39 @@ async fn series_that_had_no_turn_come_first_and_are_said_to_be_behind() -> anyho
     plant.measure(&pumps, &line(3, 0.0, 0.0, 5)).await?;
     lookout.watches[0].list_when_due(&lookout.ports).await?;
     lookout.tell();
-    let subjects: Vec<&str> =
-        lookout.watches[0].waiting.iter().map(|waiting| waiting.key.subject.as_str()).collect();
-    assert_eq!(subjects, ["pump-2", "pump-3", "pump-1"]);
+    assert_eq!(subjects(&lookout), ["pump-2", "pump-3", "pump-1"]);
     assert!(lookout.state.borrow().reason().contains("high: 2 series"), "{:?}", lookout.state.borrow());
+    assert!(lookout.take_turns().await?);
+    plant.measure(&pumps, &line(5, 0.0, 0.0, 5)).await?;
+    lookout.watches[0].list_when_due(&lookout.ports).await?;
+    assert_eq!(subjects(&lookout), ["pump-3", "pump-1", "pump-2"], "in turn, not by name");
     look_at_all(&mut lookout).await?;
     plant.measure(&pumps, &line(4, 0.0, 0.0, 5)).await?;
     look_at_all(&mut lookout).await?;
     assert_eq!(*lookout.state.borrow(), State::Running);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_process_looks_ahead_and_gives_way_when_it_stops() -> anyhow::Result<()> {
+    let mut plant = Plant::new().await?;
+    plant.measure(&["pump-1"], &line(2, 0.0, 0.5, 180)).await?;
+    let leases = plant.store.leases.clone();
+    let other = leases.claim(NAME, "other", SOON).await?.expect("nobody has it");
+    let (lookout, mut sent) = (plant.lookout(), plant.store.outbox.watch());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut state = lookout.state.subscribe();
+    let running = tokio::spawn(lookout.run(async move {
+        stopped.await.expect_err("nobody sends anything");
+    }));
+    timeout(SOON, state.wait_for(|state| state.reason() == "another process looks ahead")).await??;
+    assert!(plant.said().await?.is_empty());
+    leases.release(NAME, other).await?;
+    timeout(SOON, sent.changed()).await??;
+    assert_eq!(plant.said().await?.len(), 1);
+    assert_eq!(leases.claim(NAME, "other", SOON).await?, None, "it goes on looking");
+    drop(stop);
+    timeout(SOON, running).await??;
+    assert!(leases.claim(NAME, "other", SOON).await?.is_some(), "it has given way");
     Ok(())
 }

@@ -220,12 +220,14 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(5);
         let turn = fits.turn(deadline).await.expect("given back");
         let (hold, fit_waits) = std::sync::mpsc::channel::<()>();
+        let (begins, begun) = tokio::sync::oneshot::channel();
         let fit: Fit = Box::new(move || {
+            begins.send(()).expect("the test waits for it");
             fit_waits.recv().expect_err("the test lets go of it");
             Ok(GetForecastResponse::default())
         });
         let left = tokio::spawn(run(turn, fit));
-        tokio::task::yield_now().await;
+        begun.await.expect("it begins");
         left.abort();
         assert_eq!(fits.0.available_permits(), 0, "its caller has gone, and it goes on");
         drop(hold);
