@@ -253,7 +253,7 @@ async fn undisturbed(store: &Store, log: &[StoredEvent]) -> anyhow::Result<Said>
             let last = delivered.last().map_or(0, |last| last.event.position);
             let to = Progress { next_offset: offset, last_position: last };
             let mut tx = store.offsets.begin(&at, from, to).await?.context("nobody else")?;
-            processor.handle(&mut tx, &delivered).await?;
+            processor.handle(&mut tx, &delivered, ()).await?;
             tx.commit().await?;
         }
     }

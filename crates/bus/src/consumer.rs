@@ -48,15 +48,30 @@ const REDRIVE_SLICE: Duration = Duration::from_millis(200);
 /// What happens with events.
 #[async_trait]
 pub trait Handler<Tx: Send>: Send + Sync + 'static {
+    /// What it finds out before the transaction and needs in it; `()` for most.
+    type Prepared: Default + Send;
+
     /// The consumer's name: its group on the bus, and what its progress is kept under.
     fn name(&self) -> &str;
 
     /// The topics it reads.
     fn topics(&self) -> &[Topic];
 
+    /// Finds out what may take a while, before the transaction begins: one that waits for somebody else would hold up every
+    /// writer of the store. Done again with the same events whenever the transaction is tried again, so nothing may follow
+    /// from it but what [`Handler::handle`] is told.
+    async fn prepare(&self, _events: &[Delivered]) -> Result<Self::Prepared, HandlerError> {
+        Ok(Self::Prepared::default())
+    }
+
     /// Does what is to be done, within the transaction. Events are of one partition and in order. Other partitions may be
     /// handled at the same time, but none with the same number.
-    async fn handle(&self, transaction: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError>;
+    async fn handle(
+        &self,
+        transaction: &mut Tx,
+        events: &[Delivered],
+        prepared: Self::Prepared,
+    ) -> Result<(), HandlerError>;
 }
 
 /// Consumes the topics of a handler.

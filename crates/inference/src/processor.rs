@@ -55,6 +55,8 @@ impl Processor {
 
 #[async_trait]
 impl Handler<Box<dyn Tx>> for Processor {
+    type Prepared = ();
+
     fn name(&self) -> &str {
         NAME
     }
@@ -63,7 +65,7 @@ impl Handler<Box<dyn Tx>> for Processor {
         &TOPICS
     }
 
-    async fn handle(&self, tx: &mut Box<dyn Tx>, events: &[Delivered]) -> Result<(), HandlerError> {
+    async fn handle(&self, tx: &mut Box<dyn Tx>, events: &[Delivered], (): ()) -> Result<(), HandlerError> {
         let batch = Batch::of(events, self.keep);
         if batch.too_old > 0 {
             metrics::counter!("cornjacket_samples_too_old_total").increment(batch.too_old);

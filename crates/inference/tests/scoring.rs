@@ -142,7 +142,7 @@ async fn undisturbed(store: &Store, events: &[Delivered]) -> anyhow::Result<()> 
         }
         for batch in part.chunks(500) {
             let mut tx = begin(store, batch).await?;
-            processor.handle(&mut tx, batch).await?;
+            processor.handle(&mut tx, batch, ()).await?;
             tx.commit().await?;
         }
     }
@@ -165,7 +165,7 @@ async fn disturbed(store: &Store, events: &[Delivered], seed: u64, memory: usize
         let most = next.unwrap_or(events.len()).min(done + 1 + usize::try_from(random.below(120))?);
         let batch = &events[done..most];
         let mut tx = begin(store, batch).await?;
-        processor.handle(&mut tx, batch).await?;
+        processor.handle(&mut tx, batch, ()).await?;
         let fate = random.below(10);
         if fate > 2 {
             tx.commit().await?;

@@ -25,6 +25,8 @@ impl Projector {
 
 #[async_trait]
 impl Handler<Box<dyn Tx>> for Projector {
+    type Prepared = ();
+
     fn name(&self) -> &str {
         self.projection.id.name
     }
@@ -33,7 +35,7 @@ impl Handler<Box<dyn Tx>> for Projector {
         &self.topics
     }
 
-    async fn handle(&self, tx: &mut Box<dyn Tx>, events: &[Delivered]) -> Result<(), HandlerError> {
+    async fn handle(&self, tx: &mut Box<dyn Tx>, events: &[Delivered], (): ()) -> Result<(), HandlerError> {
         let by_subject = group(self.projection, events);
         let subjects: Vec<&str> = by_subject.keys().copied().collect();
         if subjects.is_empty() {

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::batch::Batch;
 use super::owned::{Owned, Partitions};
 use super::{BACK_OFF, Consumer, Handler, HandlerError, Interrupted, State};
-use crate::{Checkpoint, CheckpointError, Progress, Record, Records, TopicPartition, trace};
+use crate::{Checkpoint, CheckpointError, Delivered, Progress, Record, Records, TopicPartition, trace};
 
 /// Numbers of partitions that a consumer works on at once: while one waits for the disk, others get on. The store has
 /// connections for as many of every consumer.
@@ -199,9 +199,10 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         batch: &Batch<'_>,
     ) -> Result<(), NoEffect> {
         let name = self.handler.name();
+        let prepared = self.prepare(&batch.events).await?;
         let mut transaction = self.checkpoint.begin(name, at, from, batch.to).await?;
         if !batch.events.is_empty() {
-            self.handler.handle(&mut transaction, &batch.events).await?;
+            self.handler.handle(&mut transaction, &batch.events, prepared).await?;
         }
         if !batch.letters.is_empty() {
             self.checkpoint.park(&mut transaction, name, &batch.letters).await?;
@@ -211,6 +212,14 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
         metrics::counter!("cornjacket_consumer_events_total", &labels).increment(batch.events.len() as u64);
         metrics::counter!("cornjacket_dead_letters_total", &labels).increment(batch.letters.len() as u64);
         Ok(())
+    }
+
+    /// What the handler finds out before the transaction.
+    pub(super) async fn prepare(&self, events: &[Delivered]) -> Result<H::Prepared, NoEffect> {
+        if events.is_empty() {
+            return Ok(H::Prepared::default());
+        }
+        Ok(self.handler.prepare(events).await?)
     }
 
     async fn wait_for(&self, reason: String, wait: &mut Duration) {

@@ -86,9 +86,10 @@ impl<C: Checkpoint, H: Handler<C::Tx>> Consumer<C, H> {
     /// In a transaction that leaves the offset where it is, but finds out whether the partition is still ours.
     async fn settle(&self, at: TopicPartition, owned: &Owned, attempt: &Attempt) -> Result<bool, NoEffect> {
         let (name, here) = (self.handler.name(), owned.progress);
+        let prepared = self.prepare(&attempt.events).await?;
         let mut transaction = self.checkpoint.begin(name, at, here, here).await?;
         if !attempt.events.is_empty() {
-            self.handler.handle(&mut transaction, &attempt.events).await?;
+            self.handler.handle(&mut transaction, &attempt.events, prepared).await?;
         }
         let free = self.checkpoint.settle(&mut transaction, name, at, &attempt.settled).await?;
         self.checkpoint.commit(transaction).await?;

@@ -1,6 +1,7 @@
 mod bed;
 mod limits;
 mod milestones;
+mod prepared;
 mod way_back;
 
 use std::collections::BTreeMap;

@@ -86,13 +86,14 @@ struct HangsOnce(Arc<AtomicBool>);
 
 #[async_trait]
 impl Handler<Box<dyn Tx>> for HangsOnce {
+    type Prepared = ();
     fn name(&self) -> &'static str {
         "device_state"
     }
     fn topics(&self) -> &[Topic] {
         &[Topic::SensorEvents]
     }
-    async fn handle(&self, _: &mut Box<dyn Tx>, _: &[Delivered]) -> Result<(), HandlerError> {
+    async fn handle(&self, _: &mut Box<dyn Tx>, _: &[Delivered], (): ()) -> Result<(), HandlerError> {
         if !self.0.swap(true, Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }

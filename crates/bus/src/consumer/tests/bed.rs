@@ -163,6 +163,9 @@ pub(super) struct Table {
     /// Commits that go through and are reported as failed.
     pub(super) lost_answers: usize,
     pub(super) steal: bool,
+    /// Transactions that were begun, and those that were committed.
+    pub(super) begun: usize,
+    pub(super) committed: usize,
     /// How often a partition was taken over.
     pub(super) loads: usize,
     /// What operators were last told.
@@ -219,12 +222,14 @@ impl Checkpoint for Shared {
             if table.progress.get(&at).copied().unwrap_or_default() != from {
                 return Err(CheckpointError::Fenced);
             }
+            table.begun += 1;
             Ok(Tx { at, to, handled: vec![], letters: vec![], settled: None })
         })
     }
 
     async fn commit(&self, tx: Tx) -> Result<(), CheckpointError> {
         self.with(|table| {
+            table.committed += 1;
             table.progress.insert(tx.at, tx.to);
             table.handled.extend(tx.handled);
             table.letters.extend(tx.letters);
@@ -327,13 +332,15 @@ impl Noting {
 
 #[async_trait]
 impl Handler<Tx> for Noting {
+    type Prepared = ();
+
     fn name(&self) -> &'static str {
         "noting"
     }
     fn topics(&self) -> &[Topic] {
         &[Topic::SensorEvents]
     }
-    async fn handle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
+    async fn handle(&self, tx: &mut Tx, events: &[Delivered], (): ()) -> Result<(), HandlerError> {
         if events.iter().any(|event| self.unfit.contains(&event.event.position)) {
             return Err(HandlerError::Unfit("one of them".into()));
         }
