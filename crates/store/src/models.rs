@@ -91,21 +91,31 @@ impl Change {
     }
 }
 
+/// What a model may do, as it was last told.
+#[derive(Clone, Copy)]
+pub(crate) struct Told {
+    pub model: ModelId,
+    pub mode: Mode,
+    /// The last change that put it off; 0 when there is none.
+    pub off: u64,
+}
+
 /// What each model may do that was ever told.
-pub(crate) struct Modes(pub Vec<(ModelId, Mode)>);
+pub(crate) struct Modes(pub Vec<Told>);
 
 impl Modes {
     /// What one may do: nothing, until it is told.
-    pub fn of(&self, model: ModelId) -> Mode {
-        self.0.iter().find(|(id, _)| *id == model).map_or(Mode::Off, |(_, mode)| *mode)
+    pub fn of(&self, model: ModelId) -> Told {
+        let told = self.0.iter().find(|told| told.model == model).copied();
+        told.unwrap_or(Told { model, mode: Mode::Off, off: 0 })
     }
 
     /// What changes, in order, when a model is to do something else. What changes nothing is no change.
     pub fn changes(&self, model: ModelId, mode: Mode, namesakes: &[i32]) -> Vec<(ModelId, Mode)> {
         let others = namesakes.iter().map(|id| ModelId(*id)).filter(|_| mode == Mode::Active);
         let shadows =
-            others.filter(|other| self.of(*other) == Mode::Active).map(|other| (other, Mode::Shadow));
-        shadows.chain((self.of(model) != mode).then_some((model, mode))).collect()
+            others.filter(|other| self.of(*other).mode == Mode::Active).map(|other| (other, Mode::Shadow));
+        shadows.chain((self.of(model).mode != mode).then_some((model, mode))).collect()
     }
 }
 
@@ -127,6 +137,8 @@ pub struct ListedModel {
     pub model: Model,
     /// What it may do.
     pub mode: Mode,
+    /// The last change that put it off, before which it remembers nothing; 0 when there is none.
+    pub off: u64,
     /// Who made it; nobody when the settings did.
     pub made_by: Option<String>,
     /// When.

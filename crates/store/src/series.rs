@@ -30,6 +30,14 @@ pub trait SeriesTx: Send {
     /// distinct.
     async fn series(&mut self, wanted: &[(&SeriesKey, &str)]) -> Result<Vec<SeriesId>, StoreError>;
 
+    /// The same for somebody who is not the series' writer and may be ahead of it: those that are new are made with the unit
+    /// given, the others keep theirs, and what is said of samples of these times has its place.
+    async fn series_ahead(
+        &mut self,
+        wanted: &[(&SeriesKey, &str)],
+        times: &[Timestamp],
+    ) -> Result<Vec<SeriesId>, StoreError>;
+
     /// The summaries of those buckets that have one. Keys are distinct.
     async fn load_rollups(&mut self, keys: &[RollupKey]) -> Result<HashMap<RollupKey, Summary>, StoreError>;
 
@@ -95,6 +103,15 @@ pub trait SeriesSnapshot: Send {
         after: Option<(Timestamp, u64)>,
         limit: u32,
     ) -> Result<Vec<Sample>, StoreError>;
+
+    /// Of each series the last samples up to a place of its own: by time, and of lower positions. At most `most` of each, none
+    /// from before `since`, in the order of their positions.
+    async fn samples_before(
+        &mut self,
+        places: &[(&SeriesKey, (Timestamp, u64))],
+        since: Timestamp,
+        most: u32,
+    ) -> Result<Vec<Vec<Sample>>, StoreError>;
 
     /// The summaries of the buckets that begin within a range, in order.
     async fn rollups(

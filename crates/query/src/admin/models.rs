@@ -59,7 +59,7 @@ pub(super) async fn register_model(
     rpc.models.set_mode(model.id, mode, Some(by), now).await.map_err(|error| store_failed(&error))?;
     let listed = rpc.models.list().await.map_err(|error| store_failed(&error))?;
     let registered = listed.into_iter().find(|one| one.model.id == model.id);
-    let new = ListedModel { model, mode, made_by: Some(by.to_owned()), made_at: now };
+    let new = ListedModel { model, mode, off: 0, made_by: Some(by.to_owned()), made_at: now };
     Ok(to_proto(registered.unwrap_or(new)))
 }
 

@@ -10,7 +10,7 @@ use sqlx::{Postgres, Row, Transaction};
 use super::PostgresStore;
 use super::event_log::{from_sql, to_sql};
 use crate::StoreError;
-use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes};
+use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes, Told};
 
 // Makers of versions and of changes take turns by it, so that numbers have no holes.
 const LOCK: &str = "select seq from timeseries.control_head for update";
@@ -21,7 +21,9 @@ const REGISTER: &str = "insert into timeseries.models
         (name, version, detector, code, subjects, metrics, parameters, made_by, made_at)
     select $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8 from timeseries.models where name = $1
     returning id, version";
-const MODES: &str = "select distinct on (model_id) model_id, change from timeseries.controls
+const MODES: &str = "select distinct on (model_id) model_id, change,
+        coalesce(max(seq) filter (where change = 'off') over (partition by model_id), 0)
+    from timeseries.controls
     where change in ('active', 'shadow', 'off') order by model_id, seq desc";
 const NAMESAKES: &str = "select id from timeseries.models
     where name = (select name from timeseries.models where id = $1) and id <> $1";
@@ -100,8 +102,8 @@ impl Models for PostgresModels {
         let rows = sqlx::query(LIST).fetch_all(&mut *connection).await?;
         let listed = |row: &PgRow| {
             let model = model(row, 0)?;
-            let mode = known.of(model.id);
-            Ok(ListedModel { model, mode, made_by: row.try_get(8)?, made_at: from_sql(row.try_get(9)?) })
+            let Told { mode, off, .. } = known.of(model.id);
+            Ok(ListedModel { model, mode, off, made_by: row.try_get(8)?, made_at: from_sql(row.try_get(9)?) })
         };
         rows.iter().map(listed).collect()
     }
@@ -111,7 +113,7 @@ async fn modes(connection: &mut PgConnection) -> Result<Modes, StoreError> {
     let rows = sqlx::query(MODES).fetch_all(connection).await?;
     let mode = |row: &PgRow| {
         let mode = Mode::from_name(row.try_get(1)?).expect("the statement selects modes");
-        Ok((ModelId(row.try_get(0)?), mode))
+        Ok(Told { model: ModelId(row.try_get(0)?), mode, off: row.try_get::<i64, _>(2)?.cast_unsigned() })
     };
     rows.iter().map(mode).collect::<Result<_, _>>().map(Modes)
 }

@@ -22,6 +22,11 @@ const MAKE: &str = "insert into timeseries.series (subject, metric, unit)
     select subject, metric, unit from unnest($1::text[], $2::text[], $3::text[]) as fresh (subject, metric, unit)
     order by subject, metric
     on conflict (subject, metric) do update set unit = excluded.unit returning subject, metric, id";
+// Changes nothing, so that there is a row to return.
+const MAKE_AHEAD: &str = "insert into timeseries.series as known (subject, metric, unit)
+    select subject, metric, unit from unnest($1::text[], $2::text[], $3::text[]) as fresh (subject, metric, unit)
+    order by subject, metric
+    on conflict (subject, metric) do update set unit = known.unit returning subject, metric, id";
 const ENSURE_DAYS: &str = "select timeseries.ensure_days($1)";
 const LOAD_ROLLUPS: &str = "select series_id, step, bucket, count, sum, min, max,
         first_time, first_position, first_value, last_time, last_position, last_value
@@ -58,6 +63,15 @@ const LATEST: &str = "select last_time, last_position, last_value from timeserie
 const SAMPLES: &str = "select time, position, value from timeseries.samples
     where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
     order by time, position limit $6";
+const BEFORE: &str = "select n, latest.time, latest.position, value
+    from unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
+        with ordinality as wanted (subject, metric, time, position, n)
+    join timeseries.series using (subject, metric)
+    cross join lateral (
+        select s.time, s.position, value from timeseries.samples s
+        where series_id = id and s.time >= $5 and s.time <= wanted.time and s.position < wanted.position
+        order by s.time desc, s.position desc limit $6) as latest
+    order by n, latest.position";
 const ROLLUPS: &str = "select bucket, count, sum, min, max,
         first_time, first_position, first_value, last_time, last_position, last_value
     from timeseries.rollups where series_id = $1 and step = $2 and bucket >= $3 and bucket < $4 order by bucket";
@@ -65,22 +79,25 @@ const ROLLUPS: &str = "select bucket, count, sum, min, max,
 #[async_trait]
 impl SeriesTx for PostgresTx {
     async fn series(&mut self, wanted: &[(&SeriesKey, &str)]) -> Result<Vec<SeriesId>, StoreError> {
-        let mut found = vec![None; wanted.len()];
-        let rows = sqlx::query(KNOWN).bind(subjects(wanted)).bind(metrics(wanted)).fetch_all(&mut *self.0);
-        for row in rows.await? {
-            let at = usize::try_from(row.try_get::<i64, _>(0)? - 1).expect("counted from one");
-            if row.try_get::<&str, _>(2)? == wanted[at].1 {
-                found[at] = Some(SeriesId(row.try_get(1)?));
-            }
-        }
-        let fresh: Vec<usize> = (0..wanted.len()).filter(|at| found[*at].is_none()).collect();
-        if !fresh.is_empty() {
-            let mut made = make(&mut self.0, fresh.iter().map(|at| wanted[*at]).collect()).await?;
-            for at in fresh {
-                found[at] = made.remove(wanted[at].0);
-            }
-        }
-        Ok(found.into_iter().map(|id| id.expect("it was there or was made")).collect())
+        let known = known(&mut self.0, wanted).await?;
+        let known = known
+            .into_iter()
+            .zip(wanted)
+            .map(|(known, (_, unit))| known.filter(|(_, known)| known == unit).map(|(id, _)| id));
+        make_missing(&mut self.0, MAKE, known.collect(), wanted).await
+    }
+
+    async fn series_ahead(
+        &mut self,
+        wanted: &[(&SeriesKey, &str)],
+        times: &[Timestamp],
+    ) -> Result<Vec<SeriesId>, StoreError> {
+        let known = known(&mut self.0, wanted).await?;
+        let known = known.into_iter().map(|known| known.map(|(id, _)| id));
+        let ids = make_missing(&mut self.0, MAKE_AHEAD, known.collect(), wanted).await?;
+        // Series before days, as their writer does: nobody waits for somebody who waits for him.
+        ensure_days(&mut self.0, times.iter().copied()).await?;
+        Ok(ids)
     }
 
     async fn load_rollups(&mut self, keys: &[RollupKey]) -> Result<HashMap<RollupKey, Summary>, StoreError> {
@@ -101,10 +118,7 @@ impl SeriesTx for PostgresTx {
     }
 
     async fn add_samples(&mut self, samples: &[(SeriesId, Sample)]) -> Result<(), StoreError> {
-        let mut days: Vec<Date> = samples.iter().map(|(_, sample)| to_sql(sample.time).date()).collect();
-        days.sort_unstable();
-        days.dedup();
-        sqlx::query(ENSURE_DAYS).bind(days).execute(&mut *self.0).await?;
+        ensure_days(&mut self.0, samples.iter().map(|(_, sample)| sample.time)).await?;
         sqlx::query(ADD_SAMPLES)
             .bind(samples.iter().map(|(series, _)| series.0).collect::<Vec<_>>())
             .bind(samples.iter().map(|(_, sample)| to_sql(sample.time)).collect::<Vec<_>>())
@@ -144,15 +158,52 @@ fn metrics<'a>(wanted: &[(&'a SeriesKey, &str)]) -> Vec<&'a str> {
     wanted.iter().map(|(key, _)| key.metric.as_str()).collect()
 }
 
-/// Makes series that are new, and changes the unit of those that are not.
-async fn make(
+/// Makes the partitions of days.
+async fn ensure_days(
     connection: &mut PgConnection,
-    fresh: Vec<(&SeriesKey, &str)>,
-) -> Result<HashMap<SeriesKey, SeriesId>, StoreError> {
-    let units: Vec<&str> = fresh.iter().map(|(_, unit)| *unit).collect();
-    let query = sqlx::query(MAKE).bind(subjects(&fresh)).bind(metrics(&fresh)).bind(units);
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((series_key(row)?, SeriesId(row.try_get(2)?)))).collect()
+    times: impl Iterator<Item = Timestamp>,
+) -> Result<(), StoreError> {
+    let mut days: Vec<Date> = times.map(|time| to_sql(time).date()).collect();
+    days.sort_unstable();
+    days.dedup();
+    sqlx::query(ENSURE_DAYS).bind(days).execute(connection).await?;
+    Ok(())
+}
+
+/// The ids and units of those series that are there.
+async fn known(
+    connection: &mut PgConnection,
+    wanted: &[(&SeriesKey, &str)],
+) -> Result<Vec<Option<(SeriesId, String)>>, StoreError> {
+    let mut found = vec![None; wanted.len()];
+    let rows = sqlx::query(KNOWN).bind(subjects(wanted)).bind(metrics(wanted)).fetch_all(connection);
+    for row in rows.await? {
+        let at = usize::try_from(row.try_get::<i64, _>(0)? - 1).expect("counted from one");
+        found[at] = Some((SeriesId(row.try_get(1)?), row.try_get(2)?));
+    }
+    Ok(found)
+}
+
+/// The ids of series: those that are known, and those that a statement makes or changes.
+async fn make_missing(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    mut found: Vec<Option<SeriesId>>,
+    wanted: &[(&SeriesKey, &str)],
+) -> Result<Vec<SeriesId>, StoreError> {
+    let fresh: Vec<usize> = (0..wanted.len()).filter(|at| found[*at].is_none()).collect();
+    if !fresh.is_empty() {
+        let missing: Vec<_> = fresh.iter().map(|at| wanted[*at]).collect();
+        let units: Vec<&str> = missing.iter().map(|(_, unit)| *unit).collect();
+        let query = sqlx::query(statement).bind(subjects(&missing)).bind(metrics(&missing)).bind(units);
+        let rows = query.fetch_all(connection).await?;
+        let made = rows.iter().map(|row| Ok((series_key(row)?, SeriesId(row.try_get(2)?))));
+        let mut made: HashMap<_, _> = made.collect::<Result<_, StoreError>>()?;
+        for at in fresh {
+            found[at] = made.remove(wanted[at].0);
+        }
+    }
+    Ok(found.into_iter().map(|id| id.expect("it was there or was made")).collect())
 }
 
 #[async_trait]
@@ -203,6 +254,27 @@ impl SeriesSnapshot for PostgresSnapshot {
             .bind(signed(position))
             .bind(i64::from(limit));
         query.fetch_all(&mut *self.0).await?.iter().map(|row| sample(row, 0)).collect()
+    }
+
+    async fn samples_before(
+        &mut self,
+        places: &[(&SeriesKey, (Timestamp, u64))],
+        since: Timestamp,
+        most: u32,
+    ) -> Result<Vec<Vec<Sample>>, StoreError> {
+        let query = sqlx::query(BEFORE)
+            .bind(places.iter().map(|(key, _)| key.subject.as_str()).collect::<Vec<_>>())
+            .bind(places.iter().map(|(key, _)| key.metric.as_str()).collect::<Vec<_>>())
+            .bind(places.iter().map(|(_, (time, _))| to_sql(*time)).collect::<Vec<_>>())
+            .bind(places.iter().map(|(_, (_, position))| signed(*position)).collect::<Vec<_>>())
+            .bind(to_sql(since))
+            .bind(i64::from(most));
+        let mut found = vec![Vec::new(); places.len()];
+        for row in query.fetch_all(&mut *self.0).await? {
+            let at = usize::try_from(row.try_get::<i64, _>(0)? - 1).expect("counted from one");
+            found[at].push(sample(&row, 1)?);
+        }
+        Ok(found)
     }
 
     async fn rollups(

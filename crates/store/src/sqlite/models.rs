@@ -9,7 +9,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::SqliteStore;
 use crate::StoreError;
-use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes};
+use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes, Told};
 
 const LAST_BY: &str = "select id, version, name, detector, code, subjects, metrics, parameters from models
     where name = ? and made_by is ? order by version desc limit 1";
@@ -18,8 +18,9 @@ const REGISTER: &str = "insert into models
     select ?1, coalesce(max(version), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 from models where name = ?1
     returning id, version";
 // SQLite has the columns beside a maximum from its row.
-const MODES: &str = "select model_id, change, max(seq) from controls
-    where change in ('active', 'shadow', 'off') group by model_id";
+const MODES: &str = "select model_id, change, max(seq),
+        (select coalesce(max(seq), 0) from controls o where o.model_id = c.model_id and o.change = 'off')
+    from controls c where change in ('active', 'shadow', 'off') group by model_id";
 const NAMESAKES: &str =
     "select id from models where name = (select name from models where id = ?1) and id <> ?1";
 const CHANGE: &str = "insert into controls (seq, model_id, change, series_id, made_by, made_at)
@@ -93,9 +94,9 @@ impl Models for SqliteModels {
         let rows = sqlx::query(LIST).fetch_all(&mut *connection).await?;
         let listed = |row: &SqliteRow| {
             let model = model(row, 0)?;
-            let mode = known.of(model.id);
+            let Told { mode, off, .. } = known.of(model.id);
             let made_at = Timestamp::from_micros(row.try_get(9)?);
-            Ok(ListedModel { model, mode, made_by: row.try_get(8)?, made_at })
+            Ok(ListedModel { model, mode, off, made_by: row.try_get(8)?, made_at })
         };
         rows.iter().map(listed).collect()
     }
@@ -105,7 +106,7 @@ async fn modes(connection: &mut SqliteConnection) -> Result<Modes, StoreError> {
     let rows = sqlx::query(MODES).fetch_all(connection).await?;
     let mode = |row: &SqliteRow| {
         let mode = Mode::from_name(row.try_get(1)?).expect("the statement selects modes");
-        Ok((ModelId(row.try_get(0)?), mode))
+        Ok(Told { model: ModelId(row.try_get(0)?), mode, off: row.try_get::<i64, _>(3)?.cast_unsigned() })
     };
     rows.iter().map(mode).collect::<Result<_, _>>().map(Modes)
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp};
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::event_log::signed;
@@ -20,6 +20,9 @@ static KNOWN: LazyLock<Statements> = LazyLock::new(|| {
         cross join series s on s.subject = wanted.subject and s.metric = wanted.metric";
     statements("with wanted (n, subject, metric) as (values ", 3, after)
 });
+// Changes nothing, so that there is a row to return.
+const MAKE_AHEAD: &str = "insert into series (subject, metric, unit) values (?, ?, ?)
+    on conflict (subject, metric) do update set unit = unit returning id";
 const MAKE: &str = "insert into series (subject, metric, unit) values (?, ?, ?)
     on conflict (subject, metric) do update set unit = excluded.unit returning id";
 static LOAD_ROLLUPS: LazyLock<Statements> = LazyLock::new(|| {
@@ -57,6 +60,11 @@ const LATEST: &str = "select last_time, last_position, last_value from rollups
     where series_id = ? and step = 3600 and bucket >= ? order by bucket desc limit 1";
 const SAMPLES: &str = "select time, position, value from samples
     where series_id = ? and time < ? and (time, position) > (?, ?) order by time, position limit ?";
+const BEFORE: &str = "select time, position, value from (
+        select s.time, s.position, s.value from series join samples s on s.series_id = id
+        where subject = ? and metric = ? and s.time >= ? and s.time <= ? and s.position < ?
+        order by s.time desc, s.position desc limit ?)
+    order by position";
 const ROLLUPS: &str = "select bucket, count, sum, min, max,
         first_time, first_position, first_value, last_time, last_position, last_value
     from rollups where series_id = ? and step = ? and bucket >= ? and bucket < ? order by bucket";
@@ -64,31 +72,22 @@ const ROLLUPS: &str = "select bucket, count, sum, min, max,
 #[async_trait]
 impl SeriesTx for SqliteTx {
     async fn series(&mut self, wanted: &[(&SeriesKey, &str)]) -> Result<Vec<SeriesId>, StoreError> {
-        let mut found = vec![None; wanted.len()];
-        let numbered: Vec<_> = wanted.iter().enumerate().collect();
-        for (which, piece) in cut(&numbered) {
-            let mut query = sqlx::query(AssertSqlSafe(KNOWN[which].as_str()));
-            for (at, (key, _)) in piece {
-                let at = i64::try_from(*at).expect("a batch fits into memory");
-                query = query.bind(at).bind(&key.subject).bind(&key.metric);
-            }
-            for row in query.fetch_all(&mut *self.0).await? {
-                let at = usize::try_from(row.try_get::<i64, _>(0)?).expect("a number given above");
-                if row.try_get::<&str, _>(2)? == wanted[at].1 {
-                    found[at] = Some(SeriesId(row.try_get(1)?));
-                }
-            }
-        }
-        let mut ids = Vec::with_capacity(wanted.len());
-        for (known, (key, unit)) in found.into_iter().zip(wanted) {
-            ids.push(if let Some(id) = known {
-                id
-            } else {
-                let query = sqlx::query_scalar(MAKE).bind(&key.subject).bind(&key.metric).bind(*unit);
-                SeriesId(query.fetch_one(&mut *self.0).await?)
-            });
-        }
-        Ok(ids)
+        let known = known(&mut self.0, wanted).await?;
+        let known = known
+            .into_iter()
+            .zip(wanted)
+            .map(|(known, (_, unit))| known.filter(|(_, known)| known == unit).map(|(id, _)| id));
+        make(&mut self.0, MAKE, known.collect(), wanted).await
+    }
+
+    async fn series_ahead(
+        &mut self,
+        wanted: &[(&SeriesKey, &str)],
+        _times: &[Timestamp],
+    ) -> Result<Vec<SeriesId>, StoreError> {
+        let known = known(&mut self.0, wanted).await?;
+        let known = known.into_iter().map(|known| known.map(|(id, _)| id));
+        make(&mut self.0, MAKE_AHEAD, known.collect(), wanted).await
     }
 
     async fn load_rollups(&mut self, keys: &[RollupKey]) -> Result<HashMap<RollupKey, Summary>, StoreError> {
@@ -132,6 +131,46 @@ impl SeriesTx for SqliteTx {
         }
         Ok(())
     }
+}
+
+/// The ids and units of those series that are there.
+async fn known(
+    connection: &mut SqliteConnection,
+    wanted: &[(&SeriesKey, &str)],
+) -> Result<Vec<Option<(SeriesId, String)>>, StoreError> {
+    let mut found = vec![None; wanted.len()];
+    let numbered: Vec<_> = wanted.iter().enumerate().collect();
+    for (which, piece) in cut(&numbered) {
+        let mut query = sqlx::query(AssertSqlSafe(KNOWN[which].as_str()));
+        for (at, (key, _)) in piece {
+            let at = i64::try_from(*at).expect("a batch fits into memory");
+            query = query.bind(at).bind(&key.subject).bind(&key.metric);
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let at = usize::try_from(row.try_get::<i64, _>(0)?).expect("a number given above");
+            found[at] = Some((SeriesId(row.try_get(1)?), row.try_get(2)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The ids of series: those that are known, and those that a statement makes or changes.
+async fn make(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    known: Vec<Option<SeriesId>>,
+    wanted: &[(&SeriesKey, &str)],
+) -> Result<Vec<SeriesId>, StoreError> {
+    let mut ids = Vec::with_capacity(wanted.len());
+    for (known, (key, unit)) in known.into_iter().zip(wanted) {
+        ids.push(if let Some(id) = known {
+            id
+        } else {
+            let query = sqlx::query_scalar(statement).bind(&key.subject).bind(&key.metric).bind(*unit);
+            SeriesId(query.fetch_one(&mut *connection).await?)
+        });
+    }
+    Ok(ids)
 }
 
 #[async_trait]
@@ -183,6 +222,27 @@ impl SeriesSnapshot for SqliteSnapshot {
             .bind(signed(position))
             .bind(limit);
         query.fetch_all(self.timeseries().await?).await?.iter().map(|row| sample(row, 0)).collect()
+    }
+
+    async fn samples_before(
+        &mut self,
+        places: &[(&SeriesKey, (Timestamp, u64))],
+        since: Timestamp,
+        most: u32,
+    ) -> Result<Vec<Vec<Sample>>, StoreError> {
+        let mut found = Vec::with_capacity(places.len());
+        for (key, (time, position)) in places {
+            let query = sqlx::query(BEFORE)
+                .bind(&key.subject)
+                .bind(&key.metric)
+                .bind(since.as_micros())
+                .bind(time.as_micros())
+                .bind(signed(*position))
+                .bind(most);
+            let rows = query.fetch_all(self.timeseries().await?).await?;
+            found.push(rows.iter().map(|row| sample(row, 0)).collect::<Result<_, _>>()?);
+        }
+        Ok(found)
     }
 
     async fn rollups(

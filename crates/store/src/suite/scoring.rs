@@ -93,10 +93,17 @@ async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> any
     set(ids[1], Mode::Active).await?;
     set(ids[2], Mode::Shadow).await?;
     set(ids[0], Mode::Off).await?;
-    let modes: Vec<_> = store.models.list().await?.into_iter().map(|one| (one.model.id, one.mode)).collect();
-    let expected =
-        [(ids[0], Mode::Off), (ids[1], Mode::Active), (ids[2], Mode::Shadow), (other, Mode::Active)];
-    assert_eq!(modes, expected);
+    let list = async || {
+        let listed = store.models.list().await?;
+        anyhow::Ok(listed.into_iter().map(|one| (one.model.id, one.mode, one.off)).collect::<Vec<_>>())
+    };
+    let mut modes = [
+        (ids[0], Mode::Off, 6),
+        (ids[1], Mode::Active, 0),
+        (ids[2], Mode::Shadow, 0),
+        (other, Mode::Active, 0),
+    ];
+    assert_eq!(list().await?, modes);
     let mut tx = begin(&store).await?;
     let controls = tx.controls(0, 0, 0).await?;
     let said: Vec<_> = controls.iter().map(|one| (one.seq, one.model.id, one.change)).collect();
@@ -112,6 +119,10 @@ async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> any
     assert_eq!(said, expected, "what changes nothing is no change");
     assert_eq!(tx.controls(0, 5, 0).await?, controls[5..]);
     assert_eq!(controls[1].model.draft, draft("0"));
+    drop(tx);
+    set(ids[0], Mode::Shadow).await?;
+    modes[0].1 = Mode::Shadow;
+    assert_eq!(list().await?, modes, "that it was off is known for ever");
     Ok(())
 }
 

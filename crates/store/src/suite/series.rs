@@ -7,13 +7,17 @@ use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp};
 
 use super::fixtures::{clock, noon, snapshot};
 use super::{Backend, laws};
-use crate::{ConsumerPartition, Progress, RollupKey, SeriesFilter, SeriesId, Store, TimeRange, Tx};
+use crate::{
+    ConsumerPartition, ModelId, Progress, RollupKey, Score, SeriesFilter, SeriesId, Store, TimeRange, Tx,
+};
 
 laws!(
     series_are_made_once_and_have_the_unit_of_their_last_event,
     samples_are_read_in_order_and_from_where_the_last_page_ended,
     rollups_are_overwritten_bucket_by_bucket,
     series_without_samples_of_late_are_not_listed,
+    who_is_ahead_of_the_writer_makes_series_and_changes_no_unit,
+    the_last_samples_before_a_place_are_in_the_order_of_positions,
     old_days_leave_and_come_back_with_what_is_late,
 );
 
@@ -71,6 +75,68 @@ async fn series_are_made_once_and_have_the_unit_of_their_last_event(backend: Bac
     assert_eq!(now.find_series(&other).await?, Some((first[1], "Pa".into())));
     assert_eq!(now.find_series(&one).await?, Some((first[0], "Cel".into())));
     assert_eq!(now.find_series(&key("pump-1", "none")).await?, None);
+    Ok(())
+}
+
+async fn who_is_ahead_of_the_writer_makes_series_and_changes_no_unit(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let (known, fresh) = (key("pump-1", "temperature"), key("pump-1", "pressure"));
+    let id = series(&store, &[(&known, "Cel")]).await?[0];
+    let mut tx = begin(&store).await?;
+    // A day for which the writer has made nothing yet.
+    let times = [noon() + DAY * 30, noon() + DAY * 30];
+    let ahead = tx.series_ahead(&[(&fresh, "hPa"), (&known, "K")], &times).await?;
+    assert_eq!(ahead[1], id);
+    let said = Score {
+        series: ahead[0],
+        time: times[0],
+        position: 1,
+        model: ModelId(1),
+        score: Some(0.5),
+        expected: None,
+        severity: None,
+        unscored: None,
+    };
+    tx.add_scores(&[said]).await?;
+    assert_eq!(tx.series_ahead(&[(&fresh, "Pa")], &[]).await?, ahead[..1]);
+    tx.commit().await?;
+    let mut now = snapshot(&store).await?;
+    assert_eq!(now.find_series(&known).await?, Some((id, "Cel".into())));
+    assert_eq!(now.find_series(&fresh).await?, Some((ahead[0], "hPa".into())));
+    drop(now);
+    assert_eq!(
+        series(&store, &[(&fresh, "Pa")]).await?,
+        ahead[..1],
+        "its writer finds it, and has the last word"
+    );
+    assert_eq!(snapshot(&store).await?.find_series(&fresh).await?, Some((ahead[0], "Pa".into())));
+    Ok(())
+}
+
+async fn the_last_samples_before_a_place_are_in_the_order_of_positions(
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let keys = [key("a", "x"), key("b", "x"), key("none", "x")];
+    let ids = series(&store, &[(&keys[0], ""), (&keys[1], "")]).await?;
+    let at = |seconds: u64, position| sample(noon() + Duration::from_secs(seconds), position, 0.5);
+    // The fourth came late, the last but one is of the day before, the last of another month.
+    let of = [at(1, 1), at(2, 2), at(5, 3), at(3, 4), at(6, 5)];
+    let old = [sample(noon() - DAY, 6, 0.5), sample(noon() - DAY * 30, 7, 0.5)];
+    add(&store, &of.map(|sample| (ids[0], sample))).await?;
+    add(&store, &[(ids[0], old[0]), (ids[0], old[1]), (ids[1], at(9, 8))]).await?;
+    let read = async |seconds: u64, position, most| {
+        let place = (noon() + Duration::from_secs(seconds), position);
+        let places = [(&keys[1], place), (&keys[2], place), (&keys[0], place)];
+        let mut found = snapshot(&store).await?.samples_before(&places, noon() - DAY, most).await?;
+        assert!(found[0].is_empty() && found[1].is_empty());
+        anyhow::Ok(found.remove(2))
+    };
+    assert_eq!(read(5, 8, 10).await?, [of[0], of[1], of[2], of[3], old[0]]);
+    assert_eq!(read(5, 8, 3).await?, [of[1], of[2], of[3]], "the last by time");
+    assert_eq!(read(5, 4, 2).await?, [of[1], of[2]], "what came later was not there");
+    assert_eq!(read(0, 8, 10).await?, [old[0]]);
+    assert!(snapshot(&store).await?.samples_before(&[], noon(), 3).await?.is_empty());
     Ok(())
 }
 
