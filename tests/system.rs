@@ -9,6 +9,7 @@ mod system {
     pub mod gateway;
     pub mod http;
     pub mod load;
+    pub mod model_server;
     pub mod tools;
 
     mod anomalies;
@@ -37,6 +38,7 @@ mod system {
     mod poison;
     mod rebuild;
     mod refusals;
+    mod remote;
     mod replay;
     mod retention;
     mod series;

@@ -66,6 +66,11 @@ impl Batch {
         self.series.iter().zip(self.units.iter().map(String::as_str)).collect()
     }
 
+    /// The samples in the order of the events, each with the number of its series among [`Batch::series`].
+    pub fn numbered(&self) -> &[(usize, Sample)] {
+        &self.samples
+    }
+
     /// The samples, given the ids of [`Batch::series`].
     pub fn samples(&self, ids: &[SeriesId]) -> Vec<(SeriesId, Sample)> {
         self.samples.iter().map(|(number, sample)| (ids[*number], *sample)).collect()

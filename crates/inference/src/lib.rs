@@ -5,6 +5,7 @@
 //! they say, what they remember, and the anomalies that they find, which wait there until the [`Forwarder`] has appended them
 //! to the log. What should have come and did not is found by the [`vigil`].
 //! The [`Lookout`] has the [`forecasters`] look ahead at series that the settings name.
+//! to the log. Models that servers run are asked by a consumer of its own, the [`RemoteScorer`].
 
 mod anomaly;
 mod batch;
@@ -15,6 +16,7 @@ pub mod history;
 pub mod nab;
 pub mod outlook;
 pub mod processor;
+pub mod remote;
 mod scorer;
 mod shard;
 pub mod vigil;
@@ -24,4 +26,5 @@ mod watching;
 pub use forwarder::Forwarder;
 pub use outlook::Lookout;
 pub use processor::Processor;
+pub use remote::RemoteScorer;
 pub use vigil::Silences;

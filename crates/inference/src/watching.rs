@@ -4,11 +4,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cornjacket_domain::{Patterns, SeriesKey};
-use cornjacket_store::{Change, Control, Mode, Model, ModelId};
+use cornjacket_store::{Change, Control, Draft, Mode, Model, ModelId};
 
-use crate::detectors::{self, ParameterError};
+use crate::detectors::{self, Made, ParameterError};
 
-/// A model that does something.
+/// The series that a model watches.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    subjects: Patterns,
+    metrics: Patterns,
+}
+
+impl Watches {
+    /// As a draft says.
+    pub fn of(draft: &Draft) -> Self {
+        let pattern = |text: &str| Patterns::Any(vec![text.to_owned()]);
+        Self { subjects: pattern(&draft.subjects), metrics: pattern(&draft.metrics) }
+    }
+
+    /// Whether a series is among them.
+    pub fn allow(&self, key: &SeriesKey) -> bool {
+        self.subjects.allow(&key.subject) && self.metrics.allow(&key.metric)
+    }
+}
+
+/// A model that does something, and does it here.
 #[derive(Debug)]
 pub(crate) struct InForce {
     /// As it was registered.
@@ -17,20 +37,23 @@ pub(crate) struct InForce {
     pub since: u64,
     /// What makes its detectors.
     pub makes: Box<dyn detectors::Model>,
-    subjects: Patterns,
-    metrics: Patterns,
+    watches: Watches,
 }
 
 impl InForce {
-    fn new(model: Model, since: u64) -> Result<Self, ParameterError> {
-        let makes = detectors::model(&model.draft.detector, &model.draft.parameters)?;
-        let pattern = |text: &str| Patterns::Any(vec![text.to_owned()]);
-        let (subjects, metrics) = (pattern(&model.draft.subjects), pattern(&model.draft.metrics));
-        Ok(Self { model, since, makes, subjects, metrics })
+    /// None of a model that a server runs.
+    fn new(model: Model, since: u64) -> Result<Option<Self>, ParameterError> {
+        match detectors::model(&model.draft.detector, &model.draft.parameters)? {
+            Made::Here(makes) => {
+                let watches = Watches::of(&model.draft);
+                Ok(Some(Self { model, since, makes, watches }))
+            }
+            Made::Remote(_) => Ok(None),
+        }
     }
 
     fn watches(&self, key: &SeriesKey) -> bool {
-        self.subjects.allow(&key.subject) && self.metrics.allow(&key.metric)
+        self.watches.allow(key)
     }
 }
 
@@ -84,7 +107,8 @@ impl Watching {
             }
             (Mode::Active | Mode::Shadow, Some((_, active))) => *active = mode == Mode::Active,
             (Mode::Active | Mode::Shadow, None) => match InForce::new(control.model.clone(), control.seq) {
-                Ok(model) => {
+                Ok(None) => {}
+                Ok(Some(model)) => {
                     self.models.insert(id, (Arc::new(model), mode == Mode::Active));
                     self.generation = control.seq;
                 }
@@ -100,8 +124,6 @@ impl Watching {
 
 #[cfg(test)]
 mod tests {
-    use cornjacket_store::Draft;
-
     use super::*;
 
     fn control(seq: u64, id: i32, subjects: &str, detector: &str, mode: Mode) -> Control {
@@ -114,6 +136,12 @@ mod tests {
             parameters: r#"{"upper": 5.0}"#.into(),
         };
         Control { seq, model: Model { id: ModelId(id), version: 1, draft }, change: Change::Mode(mode) }
+    }
+
+    fn at_a_server(seq: u64, id: i32) -> Control {
+        let mut control = control(seq, id, "*", "remote", Mode::Active);
+        control.model.draft.parameters = detectors::Remote::example().to_string();
+        control
     }
 
     fn ids(watching: &Watching, subject: &str, metric: &str) -> Vec<(i32, u64)> {
@@ -129,6 +157,7 @@ mod tests {
             control(2, 1, "pump-*", "threshold", Mode::Shadow),
             control(3, 3, "*", "of another version", Mode::Active),
             control(4, 2, "*", "threshold", Mode::Shadow),
+            at_a_server(5, 4),
         ] {
             watching.take(&one);
         }

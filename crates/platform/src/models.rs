@@ -41,7 +41,6 @@ impl Detectors for KnownDetectors {
     }
 
     fn all(&self) -> Vec<(&'static str, &'static str, serde_json::Value)> {
-        let kinds = detectors::KINDS.iter();
-        kinds.map(|kind| (kind.name(), kind.version(), kind.example())).collect()
+        detectors::offered().into_iter().map(|kind| (kind.name, kind.version, kind.example)).collect()
     }
 }

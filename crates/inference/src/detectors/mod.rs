@@ -10,6 +10,7 @@ mod method;
 mod parameters;
 pub mod random_cut_forest;
 pub mod rate_of_change;
+pub mod remote;
 pub mod seasonal;
 pub mod silence;
 pub mod threshold;
@@ -26,7 +27,9 @@ use cornjacket_domain::Sample;
 use cornjacket_proto::events::anomaly_detected::Severity;
 use cornjacket_store::Draft;
 
-/// All kinds, in the order in which they are listed to people.
+pub use self::remote::Remote;
+
+/// All kinds that run in this process, in the order in which they are listed to people. Beside them is [`remote`].
 pub const KINDS: &[&dyn Kind] = &[
     &threshold::Threshold,
     &rate_of_change::RateOfChange,
@@ -36,12 +39,42 @@ pub const KINDS: &[&dyn Kind] = &[
     &random_cut_forest::RandomCutForest,
 ];
 
+/// What a model is, by who runs it.
+#[derive(Debug)]
+pub enum Made {
+    /// This process, on a sample's way to its series.
+    Here(Box<dyn Model>),
+    /// A model server, which is asked beside that way.
+    Remote(Box<Remote>),
+}
+
+/// A kind that models may watch with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offered {
+    /// Its name in settings, scores and anomalies.
+    pub name: &'static str,
+    /// The version of its code.
+    pub version: &'static str,
+    /// Parameters as an example, which it takes.
+    pub example: serde_json::Value,
+}
+
+/// Those kinds that models may watch with, wherever they run.
+pub fn offered() -> Vec<Offered> {
+    let here = KINDS.iter().map(|kind| Offered {
+        name: kind.name(),
+        version: kind.version(),
+        example: kind.example(),
+    });
+    let remote = Offered { name: remote::NAME, version: remote::VERSION, example: Remote::example() };
+    here.chain([remote]).collect()
+}
+
 /// The model of a kind with parameters in JSON, as they were registered.
-pub fn model(kind: &str, parameters: &str) -> Result<Box<dyn Model>, ParameterError> {
-    let known = kind_of(kind)?;
+pub fn model(kind: &str, parameters: &str) -> Result<Made, ParameterError> {
     let parameters = serde_json::from_str(parameters)
         .map_err(|error| ParameterError { field: "parameters".to_owned(), problem: error.to_string() })?;
-    known.configure(&parameters)
+    made(kind, &parameters)
 }
 
 /// What is to be registered: a model of a kind for the series whose subject and metric match, with all its parameters.
@@ -51,34 +84,51 @@ pub fn draft(
     (subjects, metrics): (&str, &str),
     parameters: &serde_json::Value,
 ) -> Result<Draft, ParameterError> {
-    let known = kind_of(kind)?;
+    let known = offered().into_iter().find(|known| known.name == kind).ok_or_else(|| unknown(kind))?;
     for (field, text, most) in [("name", name, 128), ("subjects", subjects, 256), ("metrics", metrics, 128)] {
         if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
             let problem = format!("must be 1 to {most} characters, and no control characters");
             return Err(ParameterError { field: field.to_owned(), problem });
         }
     }
-    let made = known.configure(parameters).map_err(|error| ParameterError {
+    let made = made(kind, parameters).map_err(|error| ParameterError {
         field: format!("parameters.{}", error.field),
         problem: error.problem,
     })?;
     Ok(Draft {
         name: name.to_owned(),
-        detector: known.name().to_owned(),
-        code: known.version().to_owned(),
+        detector: known.name.to_owned(),
+        code: known.version.to_owned(),
         subjects: subjects.to_owned(),
         metrics: metrics.to_owned(),
         parameters: made.parameters().to_string(),
     })
 }
 
-fn kind_of(name: &str) -> Result<&'static dyn Kind, ParameterError> {
-    let known = KINDS.iter().find(|known| known.name() == name).copied();
-    known.ok_or_else(|| {
-        let names: Vec<_> = KINDS.iter().map(|known| known.name()).collect();
-        let problem = format!("{name:?} is none of {}", names.join(", "));
-        ParameterError { field: "detector".to_owned(), problem }
-    })
+fn made(kind: &str, parameters: &serde_json::Value) -> Result<Made, ParameterError> {
+    if kind == remote::NAME {
+        return Remote::configure(parameters).map(Box::new).map(Made::Remote);
+    }
+    let known = KINDS.iter().find(|known| known.name() == kind).ok_or_else(|| unknown(kind))?;
+    known.configure(parameters).map(Made::Here)
+}
+
+fn unknown(name: &str) -> ParameterError {
+    let names: Vec<_> = offered().into_iter().map(|known| known.name).collect();
+    ParameterError {
+        field: "detector".to_owned(),
+        problem: format!("{name:?} is none of {}", names.join(", ")),
+    }
+}
+
+impl Made {
+    /// All parameters, with the defaults filled in.
+    pub fn parameters(&self) -> serde_json::Value {
+        match self {
+            Self::Here(model) => model.parameters(),
+            Self::Remote(remote) => remote.parameters(),
+        }
+    }
 }
 
 /// A way of finding what is unusual.

@@ -55,7 +55,7 @@ impl Plant {
         let from = self.store.offsets.load(&at).await?;
         let to = Progress { next_offset: self.position, last_position: self.position };
         let mut tx = self.store.offsets.begin(&at, from, to).await?.expect("nobody else");
-        self.processor.handle(&mut tx, &events).await?;
+        self.processor.handle(&mut tx, &events, ()).await?;
         Ok(tx.commit().await?)
     }
 

@@ -1,5 +1,7 @@
 //! `cornjacket series`: which series there are, and what one of them looks like.
 
+mod unscored;
+
 use std::time::Duration;
 
 use anyhow::Context;
@@ -102,6 +104,18 @@ async fn plot(server: &Server, settings: &Settings, key: SeriesKey, last: Durati
         query.list_anomalies(request).await.map_err(|status| told(&status))?.into_inner().anomalies;
     let times: Vec<_> = anomalies.iter().filter_map(sample_time).collect();
     println!("{}", draw(&key, &series, step, &times));
+    let Some(since) = unscored::since(&series.buckets) else { return Ok(()) };
+    let request = QuerySeriesRequest {
+        series: vec![key],
+        start_time: Some(since),
+        end_time: Some(now.to_proto()),
+        scores: true,
+        page_size: i32::try_from(unscored::MOST)?,
+        ..QuerySeriesRequest::default()
+    };
+    let response = query.query_series(request).await;
+    let found = response.map_err(|status| told(&status))?.into_inner().series;
+    print!("{}", found.first().map(|series| unscored::lines(&series.samples)).unwrap_or_default());
     Ok(())
 }
 

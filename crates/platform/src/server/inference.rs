@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cornjacket_inference::{Forwarder, Lookout, Processor, Silences, forwarder, outlook, processor, vigil};
+use anyhow::Context;
+use cornjacket_inference::{
+    Forwarder, Lookout, Processor, RemoteScorer, Silences, forwarder, outlook, processor, remote, vigil,
+};
 
 use super::Process;
 use crate::models;
@@ -14,6 +17,7 @@ impl Process<'_> {
         let options = self.settings.processor(self.store.partitions);
         let input = Input::Topics(processor::TOPICS.to_vec());
         self.consume(processor::NAME, input, move || Processor::new(options));
+        self.start_remote()?;
         let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
             let (outbox, log) = (store.outbox.clone(), store.log.clone());
@@ -57,5 +61,19 @@ impl Process<'_> {
         self.stages.start(&self.shutdown, outlook::NAME, Input::Outside, move |state| {
             Lookout::new(ports.clone(), &rules, state).run(stop.clone().cancelled_owned())
         });
+    }
+
+    /// Beside the processor, which must not wait for a server.
+    fn start_remote(&self) -> anyhow::Result<()> {
+        let ports = remote::Ports {
+            models: self.store.models.clone(),
+            snapshots: self.store.snapshots.clone(),
+            client: remote::ModelClient::new().context("asking model servers")?,
+            clock: self.clock.clone(),
+        };
+        let keep = self.settings.retention.series();
+        let input = Input::Topics(remote::TOPICS.to_vec());
+        self.consume(remote::NAME, input, move || RemoteScorer::new(ports.clone(), keep));
+        Ok(())
     }
 }

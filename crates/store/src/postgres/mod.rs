@@ -51,8 +51,8 @@ pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../mi
 
 /// How long a caller waits for a connection before it is an outage.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Four consumers, each with three partitions at once, and what else they ask.
-const EFFECTS: u32 = 16;
+/// Five consumers, each with three partitions at once, and what else they ask.
+const EFFECTS: u32 = 19;
 /// For liveness, never for correctness: a writer that stalls with the append lock is cut off.
 const SESSION: [(&str, &str); 4] = [
     ("lock_timeout", "2s"),
