@@ -16,11 +16,13 @@ pub enum Scope {
     Actions,
     /// Operate a running system.
     Admin,
+    /// Send what a model has found: types `ai.*`. No method is for it: sending takes [`Scope::Ingest`] too.
+    Insights,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Query, Self::Actions, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Query, Self::Actions, Self::Admin, Self::Insights];
 
     /// As a token says it.
     pub const fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Scope {
             Self::Query => "query",
             Self::Actions => "actions",
             Self::Admin => "admin",
+            Self::Insights => "insights",
         }
     }
 
@@ -114,13 +117,17 @@ impl Caller {
         Err(refused("SCOPE_MISSING", format!("the token lacks the scope {:?}", scope.name())))
     }
 
-    /// Whether the caller may send `event`. Sources `cornjacket/*` and types `ai.*` are for what we find ourselves.
+    /// Whether the caller may send `event`. Sources `cornjacket/*` are for what we find ourselves; types `ai.*` are for
+    /// that and for models beside us, which have a scope of their own.
     pub fn authorize_write(&self, event: &Event) -> Result<(), Failure> {
         if event.source().starts_with(OUR_SOURCES) {
             return Err(refused("RESERVED", format!("source {:?} is Cornjacket's own", event.source())));
         }
-        if event.event_type().starts_with(OUR_TYPES) {
-            return Err(refused("RESERVED", format!("type {:?} is Cornjacket's own", event.event_type())));
+        if event.event_type().starts_with(OUR_TYPES) && self.authorize(Scope::Insights).is_err() {
+            let (kind, scope) = (event.event_type(), Scope::Insights.name());
+            let message =
+                format!("type {kind:?} is Cornjacket's own; others need the scope {scope:?} for it");
+            return Err(refused("RESERVED", message));
         }
         self.authorize_event(event.subject(), event.source())
     }
@@ -214,6 +221,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
 
     #[test]
     fn a_star_stands_for_any_text() {
@@ -265,6 +273,35 @@ mod tests {
         assert!(caller.may_read("pump-7", "line-1"));
         assert!(!caller.may_read("pump-7", "line-2"));
         assert!(caller.authorize_state("pump-7").is_err());
+    }
+
+    #[test]
+    fn insights_are_for_models_and_our_sources_for_nobody() {
+        let event = |source: &str, kind: &str| {
+            let event = cornjacket_proto::events::Event {
+                source: source.into(),
+                r#type: kind.into(),
+                subject: "pump-7".into(),
+                ..cornjacket_proto::events::Event::default()
+            };
+            Event::new(event, Timestamp::from_micros(0), &Limits::default()).expect("a good event")
+        };
+        let (device, model) = (
+            Caller::new("pump-7", &[Scope::Ingest]),
+            Caller::new("model", &[Scope::Ingest, Scope::Insights]),
+        );
+        let insight = event("models/python", "ai.anomaly_detected");
+        let refused = device.authorize_write(&insight).expect_err("a device finds nothing");
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        assert!(refused.message().contains("\"insights\""), "{refused}");
+        assert!(model.authorize_write(&insight).is_ok());
+        assert!(device.authorize_write(&event("pump-7", "sensor.reading")).is_ok());
+        for kind in ["ai.anomaly_detected", "sensor.reading"] {
+            let ours = event("cornjacket/inference", kind);
+            assert!(
+                model.authorize_write(&ours).is_err() && Caller::allow_all().authorize_write(&ours).is_err()
+            );
+        }
     }
 
     #[test]

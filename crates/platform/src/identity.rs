@@ -11,6 +11,9 @@ use secrecy::SecretString;
 
 use crate::config::{Auth, AuthMode};
 
+/// What people and the verbs of the binary may do: all but what is for models.
+const OF_PEOPLE: [Scope; 4] = [Scope::Ingest, Scope::Query, Scope::Actions, Scope::Admin];
+
 /// What checks tokens; none where authentication is off.
 pub fn authenticator(auth: &Auth, clock: Arc<dyn Clock>) -> anyhow::Result<Option<Authenticator>> {
     if auth.mode == AuthMode::Off {
@@ -77,7 +80,7 @@ fn algorithms(names: &[String]) -> anyhow::Result<Option<Vec<Algorithm>>> {
 pub fn own_token(auth: &Auth, name: &str) -> anyhow::Result<Option<String>> {
     let Some(_) = auth.secret.expose() else { return Ok(None) };
     let lifetime = cornjacket_auth::LONGEST_LIFETIME;
-    let request = TokenRequest { lifetime, ..token_request(auth, name, &Scope::ALL) };
+    let request = TokenRequest { lifetime, ..token_request(auth, name, &OF_PEOPLE) };
     minted(auth, &request).map(Some)
 }
 

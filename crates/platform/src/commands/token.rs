@@ -19,7 +19,8 @@ pub struct Token {
     /// Whom it stands for: the claim `sub`.
     #[arg(long, default_value = "developer")]
     name: String,
-    /// What they may do, separated by commas; everything by default.
+    /// What they may do, separated by commas; by default everything but `insights`, which is for models that send
+    /// events of types `ai.*` and need `ingest` too.
     #[arg(long, value_delimiter = ',', default_values = ["ingest", "query", "actions", "admin"], value_parser = scope)]
     scopes: Vec<Scope>,
     /// Only with subjects that match, in which * stands for any text. May be given again.
@@ -37,7 +38,7 @@ pub struct Token {
 }
 
 fn scope(name: &str) -> Result<Scope, String> {
-    Scope::by_name(name).ok_or_else(|| "must be ingest, query, actions or admin".to_owned())
+    Scope::by_name(name).ok_or_else(|| "must be ingest, query, actions, admin or insights".to_owned())
 }
 
 impl Token {
