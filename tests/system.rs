@@ -26,6 +26,7 @@ mod system {
     mod formats;
     mod hostile;
     mod identity;
+    mod model_python;
     mod mqtt;
     mod mqtt_crash;
     mod mqtt_doors;
