@@ -18,7 +18,7 @@ use cornjacket_testkit::wait;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tonic::Request;
 
-use super::cornjacket::{Cornjacket, http_get, stop};
+use super::cornjacket::{Cornjacket, http_get, operator, stop};
 use super::events::reading;
 use super::full_stack::{FullStack, open, read_log};
 use super::load::{Random, long, send_all};
@@ -205,7 +205,10 @@ async fn trouble(cornjacket: &Cornjacket, server: &mut dyn ModelServer) -> anyho
     server.behave(Behaviour::Nonsense).await?;
     probes.until(usual, "it is nonsense", |score| score.unscored.contains("nonsense")).await?;
     server.behave(Behaviour::Gone).await?;
-    probes.until(usual, "it is gone", |score| score.unscored.contains("not reached")).await?;
+    let gone = probes.until(usual, "it is gone", |score| score.unscored.contains("not reached")).await?;
+    let address = format!("127.0.0.1:{}", cornjacket.query);
+    let told = operator()?.args(["series", "--server", &address, &gone, "temperature"]).output(SOON).await?;
+    assert!(told.contains("1 samples unscored by far, the last one: "), "{told}");
     server.behave(Behaviour::Well).await?;
     probes.until(usual, "it is back", |score| score.score.is_some()).await?;
     assert!(!breaker_is_open(cornjacket).await);
