@@ -41,6 +41,7 @@ mod system {
     mod refusals;
     mod remote;
     mod replay;
+    mod reserved;
     mod retention;
     mod series;
     mod signals;

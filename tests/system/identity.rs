@@ -306,24 +306,6 @@ async fn a_limited_token_sees_and_changes_nothing_of_others() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_ours_to_say_nobody_else_says() -> anyhow::Result<()> {
-    let (_folder, cornjacket, process) = started(&[]).await?;
-    let mut ingest = cornjacket.ingest().await?;
-    for (source, event_type) in [("cornjacket/admin", "user.action"), ("mine", "ai.anomaly_detected")] {
-        let event = cornjacket_proto::events::Event {
-            source: source.to_owned(),
-            r#type: event_type.to_owned(),
-            subject: "pump".to_owned(),
-            ..Default::default()
-        };
-        let request = cornjacket_proto::ingest::AppendRequest { event: Some(event) };
-        let status = ingest.append(request).await.expect_err("it is ours");
-        assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
-    }
-    stop(process).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn who_guesses_is_slowed_down_and_nobody_else() -> anyhow::Result<()> {
     let (_folder, cornjacket, process) = started(&[("auth.failures_per_minute", "5")]).await?;
     let list = "GET /api/v1/query/projections";

@@ -237,8 +237,8 @@ async fn a_result_has_its_cause_and_waits_for_a_token_that_allows_it() -> anyhow
     let mut running = model.start()?;
     model.until_ready(&mut running).await?;
     for number in 0..40 {
-        let value = if number == 39 { 99.0 } else { 20.0 + f64::from(number % 5) };
-        let event = Event { subject: "pump-7".into(), ..measured(number as usize) };
+        let value = if number == 39 { 99.0 } else { [20.0, 21.0, 22.0, 23.0][number % 4] };
+        let event = Event { subject: "pump-7".into(), ..measured(number) };
         let measurement = Measurement { metric: "temperature".into(), value, unit: String::new() };
         let payload = Payload::SensorReading(SensorReading { measurements: vec![measurement] });
         cornjacket.append(Event { payload: Some(payload), ..event }).await?;
