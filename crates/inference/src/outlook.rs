@@ -40,8 +40,6 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Series that are listed in one go.
 const AT_ONCE: u32 = 1_000;
-/// Series that wait for a rule, at the most; more of them wait until there is room.
-const MOST_WAITING: usize = 10_000;
 /// For which probabilities forecasts have intervals: what is between them is interpolated.
 const LEVELS: [f64; 4] = [0.5, 0.8, 0.9, 0.95];
 
@@ -103,8 +101,12 @@ impl Lookout {
             () = stop => {}
             () = self.work_or_wait() => {}
         }
-        // Whoever is next need not wait for the lease to end.
-        if let Some(generation) = self.generation
+        self.give_way().await;
+    }
+
+    /// Whoever is next, here or elsewhere, need not wait for the lease to end.
+    async fn give_way(&mut self) {
+        if let Some(generation) = self.generation.take()
             && let Err(error) = self.ports.leases.release(NAME, generation).await
         {
             tracing::warn!(%error, "the lease of the outlook was not given back; it ends by itself");
@@ -117,7 +119,10 @@ impl Lookout {
             match self.ports.leases.claim(NAME, &holder, LEASE).await {
                 Ok(Some(generation)) => match self.work(generation).await {
                     Ok(()) => self.waits("another process has taken over".to_owned()),
-                    Err(error) => self.wait_for_the_store(&error).await,
+                    Err(error) => {
+                        self.give_way().await;
+                        self.wait_for_the_store(&error).await;
+                    }
                 },
                 Ok(None) => {
                     self.waits("another process looks ahead".to_owned());
@@ -191,27 +196,22 @@ impl Watch {
         let places = self.waiting.iter().zip(0..);
         let places: HashMap<SeriesId, usize> =
             places.map(|(waiting, place)| (waiting.series, place)).collect();
-        let (mut first, mut waiting, mut no_room) = (VecDeque::new(), VecDeque::new(), 0);
+        let (mut first, mut others) = (VecDeque::new(), VecDeque::new());
         let mut after = None;
         loop {
             let page = self.page(ports, now, after).await?;
             after = page.last;
             for one in page.waiting {
-                if places.contains_key(&one.series) {
-                    first.push_back(one);
-                } else if waiting.len() + first.len() < MOST_WAITING {
-                    waiting.push_back(one);
-                } else {
-                    no_room += 1;
-                }
+                let waited = places.contains_key(&one.series);
+                if waited { first.push_back(one) } else { others.push_back(one) }
             }
             if after.is_none() {
                 break;
             }
         }
         first.make_contiguous().sort_by_key(|one: &Waiting| places.get(&one.series));
-        self.behind = first.len() + no_room;
-        first.append(&mut waiting);
+        self.behind = first.len();
+        first.append(&mut others);
         (self.waiting, self.due) = (first, Some(now + self.rule.every));
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         metrics::gauge!("cornjacket_outlook_behind", "rule" => self.rule.name.clone())
