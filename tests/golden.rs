@@ -10,9 +10,10 @@ use cornjacket_proto::events::anomaly_detected::{Contribution, Severity};
 use cornjacket_proto::events::attribute_value::Value as Attribute;
 use cornjacket_proto::events::breach_expected::Direction;
 use cornjacket_proto::events::event::Payload;
+use cornjacket_proto::events::feedback_reported::Verdict;
 use cornjacket_proto::events::{
-    AnomalyDetected, AttributeValue, BreachExpected, Event, Measurement, Raw, SensorReading, SystemEvent,
-    TraceContext, UserAction, system_event,
+    AnomalyDetected, AttributeValue, BreachExpected, Event, FeedbackReported, Measurement, Raw,
+    SensorReading, SystemEvent, TraceContext, UserAction, system_event,
 };
 use cornjacket_proto::{DESCRIPTOR_POOL, decode_dynamic};
 use prost::{Message, Name};
@@ -78,6 +79,21 @@ fn system() -> SystemEvent {
         status: system_event::Status::Degraded.into(),
         message: "warm".into(),
         details: Some(structure()),
+    }
+}
+
+fn feedback() -> FeedbackReported {
+    FeedbackReported {
+        verdict: Verdict::FalseAlarm.into(),
+        series_subject: "pump-7".into(),
+        metric: "temperature".into(),
+        model: "hot".into(),
+        model_version: "2".into(),
+        anomaly_source: "cornjacket/inference".into(),
+        anomaly_id: "a-1".into(),
+        missed_time: Some(time()),
+        comment: "the filter was changed".into(),
+        reported_by: "ann".into(),
     }
 }
 
@@ -183,10 +199,12 @@ fn samples() -> Vec<Sample> {
         sample("Event-anomaly_detected", &event(Payload::AnomalyDetected(anomaly()))),
         sample("Event-any", &event(Payload::Any(any))),
         sample("Event-empty", &Event::default()),
+        sample("Event-feedback_reported", &event(Payload::FeedbackReported(feedback()))),
         sample("Event-raw", &event(Payload::Raw(raw()))),
         sample("Event-struct", &event(Payload::Struct(structure()))),
         sample("Event-system_event", &event(Payload::SystemEvent(system()))),
         sample("Event-user_action", &event(Payload::UserAction(action()))),
+        sample("FeedbackReported", &feedback()),
         sample("Measurement", &measurement()),
         sample("Raw", &raw()),
         sample("SensorReading", &reading()),

@@ -20,6 +20,7 @@ mod system {
     mod doors;
     mod durability;
     mod faults;
+    mod feedback;
     mod fold;
     mod forecasts;
     mod forgotten;

@@ -228,6 +228,12 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ),
         ("AdminService.SetModelMode", json!({"name": "m", "version": 1}), Refused, Refused),
         ("AdminService.ListModels", json!({}), Refused, Refused),
+        (
+            "AdminService.ReportFeedback",
+            json!({"missed": {"subject": "theirs", "metric": "m", "model": "m", "time": "2026-01-01T00:00:00Z"}}),
+            Refused,
+            Refused,
+        ),
     ]
 }
 

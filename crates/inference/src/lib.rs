@@ -10,6 +10,7 @@
 mod anomaly;
 mod batch;
 pub mod detectors;
+pub mod feedback;
 pub mod forecasters;
 pub mod forwarder;
 pub mod history;
@@ -23,6 +24,7 @@ pub mod vigil;
 mod watched;
 mod watching;
 
+pub use feedback::Feedback;
 pub use forwarder::Forwarder;
 pub use outlook::Lookout;
 pub use processor::Processor;

@@ -60,6 +60,8 @@ enum Command {
     Devices(commands::devices::Devices),
     /// Show what detectors found in series.
     Anomalies(commands::anomalies::Anomalies),
+    /// Say that an anomaly was none, or that there was one that was not found.
+    Feedback(commands::feedback::Feedback),
     /// Show what series are watched with, and change it.
     Models(commands::models::Models),
     /// Show what is in the log.
@@ -133,6 +135,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::DeadLetters(dead_letters) => dead_letters.run(&settings),
         Command::Devices(devices) => devices.run(&settings),
         Command::Anomalies(anomalies) => anomalies.run(&settings),
+        Command::Feedback(feedback) => feedback.run(&settings),
         Command::Models(models) => models.run(&settings),
         Command::Events(events) => events.run(&settings),
         Command::Forecast(forecast) => forecast.run(&settings),

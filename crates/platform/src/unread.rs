@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use cornjacket_domain::{Partitions, Timestamp, Topic};
-use cornjacket_inference::{processor, remote};
+use cornjacket_inference::{feedback, processor, remote};
 use cornjacket_query::projections;
 use cornjacket_store::{ConsumerPartition, ConsumerStatus, EventLog, Gap, Range, StoreError};
 
@@ -19,8 +19,12 @@ pub type Reader = (&'static str, Vec<Topic>);
 /// Every consumer, in whichever process it runs.
 pub fn readers() -> Vec<Reader> {
     let projectors = projections::ALL.iter().map(|projection| (projection.id.name, projection.topics()));
-    let scorers = [(processor::NAME, processor::TOPICS.to_vec()), (remote::NAME, remote::TOPICS.to_vec())];
-    projectors.chain(scorers).collect()
+    let thinkers = [
+        (processor::NAME, processor::TOPICS.to_vec()),
+        (remote::NAME, remote::TOPICS.to_vec()),
+        (feedback::NAME, feedback::TOPICS.to_vec()),
+    ];
+    projectors.chain(thinkers).collect()
 }
 
 /// How far every consumer has come.

@@ -36,7 +36,7 @@ pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use leases::{Leases, holder};
 pub use milestones::Milestone;
-pub use models::{Change, Control, Draft, ListedModel, Mode, Model, ModelId, Models};
+pub use models::{Change, Control, Draft, ListedModel, Mode, Model, ModelId, Models, ModelsTx, Word};
 pub use offsets::{ConsumerPartition, MQTT, Offsets, Progress, Tx};
 pub use open::{Durability, Options, Store};
 pub use outlooks::{Episode, Next, Outlook, Outlooks};

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use cornjacket_domain::Timestamp;
+use cornjacket_domain::{SeriesKey, Timestamp};
 
 use crate::{SeriesId, StoreError};
 
@@ -143,6 +143,39 @@ pub struct ListedModel {
     pub made_by: Option<String>,
     /// When.
     pub made_at: Timestamp,
+}
+
+/// A person's word on what a model made of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// The series.
+    pub series: &'a SeriesKey,
+    /// Its shard.
+    pub shard: u16,
+    /// The model's name.
+    pub model: &'a str,
+    /// Its version.
+    pub version: u32,
+    /// Whether it found what was nothing; else it did not find something.
+    pub is_false_alarm: bool,
+    /// Whose word it is.
+    pub by: Option<&'a str>,
+    /// When it was said.
+    pub now: Timestamp,
+}
+
+impl Word<'_> {
+    /// The change that it is, as that is kept.
+    pub(crate) const fn kept(&self) -> &'static str {
+        if self.is_false_alarm { "false_alarm" } else { "missed" }
+    }
+}
+
+/// Changing models, within the transaction of an effect.
+#[async_trait]
+pub trait ModelsTx: Send {
+    /// Takes a person's word as a change to what a model makes of a series. False when there is no such model or series.
+    async fn take_word(&mut self, word: &Word<'_>) -> Result<bool, StoreError>;
 }
 
 /// Models and their changes.

@@ -7,6 +7,7 @@ use cornjacket_domain::Topic;
 
 use crate::StoreError;
 use crate::dead_letters::DeadLettersTx;
+use crate::models::ModelsTx;
 use crate::quiet::QuietTx;
 use crate::read_model::ReadModelTx;
 use crate::scoring::ScoringTx;
@@ -61,7 +62,7 @@ pub trait Offsets: Debug + Send + Sync {
 
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
-pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + QuietTx + DeadLettersTx {
+pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + ModelsTx + QuietTx + DeadLettersTx {
     /// Makes effect and progress durable together.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

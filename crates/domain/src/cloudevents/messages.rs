@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_proto::events::{AnomalyDetected, BreachExpected, SensorReading, SystemEvent, UserAction};
+use cornjacket_proto::events::{
+    AnomalyDetected, BreachExpected, FeedbackReported, SensorReading, SystemEvent, UserAction,
+};
 use cornjacket_proto::{DynamicMessage, decode_dynamic, descriptor_of};
 use prost::{Message, Name};
 
@@ -22,15 +24,17 @@ pub enum Kind {
     SystemEvent,
     AnomalyDetected,
     BreachExpected,
+    FeedbackReported,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::SensorReading,
         Self::UserAction,
         Self::SystemEvent,
         Self::AnomalyDetected,
         Self::BreachExpected,
+        Self::FeedbackReported,
     ];
 
     /// The message that a `dataschema` names, with or without the scheme.
@@ -56,6 +60,7 @@ impl Kind {
             Self::SystemEvent => SystemEvent::full_name(),
             Self::AnomalyDetected => AnomalyDetected::full_name(),
             Self::BreachExpected => BreachExpected::full_name(),
+            Self::FeedbackReported => FeedbackReported::full_name(),
         }
     }
 
@@ -67,6 +72,7 @@ impl Kind {
             Self::SystemEvent => Payload::SystemEvent(from_json(text)?),
             Self::AnomalyDetected => Payload::AnomalyDetected(from_json(text)?),
             Self::BreachExpected => Payload::BreachExpected(from_json(text)?),
+            Self::FeedbackReported => Payload::FeedbackReported(from_json(text)?),
         })
     }
 
@@ -78,6 +84,7 @@ impl Kind {
             Self::SystemEvent => SystemEvent::decode(bytes).map(Payload::SystemEvent),
             Self::AnomalyDetected => AnomalyDetected::decode(bytes).map(Payload::AnomalyDetected),
             Self::BreachExpected => BreachExpected::decode(bytes).map(Payload::BreachExpected),
+            Self::FeedbackReported => FeedbackReported::decode(bytes).map(Payload::FeedbackReported),
         };
         decoded.map_err(|error| Violation::new("data", Reason::Grammar, error.to_string()))
     }
@@ -109,6 +116,7 @@ pub fn written(payload: &Payload) -> Option<Result<(String, String), Violation>>
         Payload::SystemEvent(message) => Some(with_schema("system_event", message)),
         Payload::AnomalyDetected(message) => Some(with_schema("anomaly_detected", message)),
         Payload::BreachExpected(message) => Some(with_schema("breach_expected", message)),
+        Payload::FeedbackReported(message) => Some(with_schema("feedback_reported", message)),
         Payload::Struct(_) | Payload::Any(_) | Payload::Raw(_) => None,
     }
 }

@@ -2,6 +2,7 @@
 
 mod anomaly_detected;
 mod breach_expected;
+mod feedback_reported;
 mod sensor_reading;
 mod system_event;
 mod user_action;
@@ -35,6 +36,11 @@ pub fn check(event_type: &str, payload: &mut Payload, checker: &mut Checker) {
         Payload::BreachExpected(breach) => {
             within(checker, "breach_expected", |checker| {
                 breach_expected::check(breach, checker);
+            });
+        }
+        Payload::FeedbackReported(feedback) => {
+            within(checker, "feedback_reported", |checker| {
+                feedback_reported::check(feedback, checker);
             });
         }
         Payload::Struct(structure) => checker.structure("struct", structure),

@@ -36,7 +36,7 @@ impl Anomalies {
         telemetry::block_on(&settings.log, async {
             let rows = self.ask(settings).await?;
             let head =
-                ["TIME", "SUBJECT", "METRIC", "VALUE", "EXPECTED", "SCORE", "SEVERITY", "MODEL", "WHY"];
+                ["TIME", "SUBJECT", "METRIC", "VALUE", "EXPECTED", "SCORE", "SEVERITY", "MODEL", "WHY", "ID"];
             print!("{}", table::of(&head, rows.iter().filter_map(row)));
             Ok(())
         })
@@ -63,7 +63,7 @@ impl Anomalies {
     }
 }
 
-fn row(event: &Event) -> Option<[String; 9]> {
+fn row(event: &Event) -> Option<[String; 10]> {
     let Some(Payload::AnomalyDetected(anomaly)) = &event.payload else { return None };
     let time = anomaly.sample_time.as_ref().and_then(Timestamp::from_proto);
     let severity = anomaly.severity().as_str_name().trim_start_matches("SEVERITY_").to_lowercase();
@@ -78,6 +78,7 @@ fn row(event: &Event) -> Option<[String; 9]> {
         severity,
         format!("{}/{}", anomaly.model, anomaly.model_version),
         why.join(", "),
+        event.id.clone(),
     ])
 }
 

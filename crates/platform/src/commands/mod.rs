@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod dev;
 pub mod devices;
 pub mod events;
+pub mod feedback;
 pub mod forecast;
 pub mod migrate;
 pub mod models;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use cornjacket_inference::{
-    Forwarder, Lookout, Processor, RemoteScorer, Silences, forwarder, outlook, processor, remote, vigil,
+    Feedback, Forwarder, Lookout, Processor, RemoteScorer, Silences, feedback, forwarder, outlook, processor,
+    remote, vigil,
 };
 
 use super::Process;
@@ -18,6 +19,8 @@ impl Process<'_> {
         let input = Input::Topics(processor::TOPICS.to_vec());
         self.consume(processor::NAME, input, move || Processor::new(options));
         self.start_remote()?;
+        let (partitions, input) = (self.store.partitions, Input::Topics(feedback::TOPICS.to_vec()));
+        self.consume(feedback::NAME, input, move || Feedback::new(partitions));
         let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
             let (outbox, log) = (store.outbox.clone(), store.log.clone());

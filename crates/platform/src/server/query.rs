@@ -39,6 +39,7 @@ impl Process<'_> {
         };
         let admin = AdminRpc {
             log: self.store.log.clone(),
+            snapshots: self.store.snapshots.clone(),
             consumers: self.store.consumers.clone(),
             dead_letters: self.store.dead_letters.clone(),
             devices: self.store.devices.clone(),

@@ -12,6 +12,7 @@ mod pause;
 mod rebuild_projection;
 mod redrive_dead_letters;
 mod replay_events;
+mod report_feedback;
 mod revoke_device;
 
 use std::sync::Arc;
@@ -25,14 +26,14 @@ use cornjacket_proto::admin::{
     ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest, ListDeadLettersResponse,
     ListDevicesRequest, ListDevicesResponse, ListModelsRequest, ListModelsResponse, PauseConsumerRequest,
     PauseConsumerResponse, RebuildProjectionRequest, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
-    RegisterModelRequest, RegisterModelResponse, ReplayEventsRequest, ResumeConsumerRequest,
-    ResumeConsumerResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetModelModeRequest,
-    SetModelModeResponse,
+    RegisterModelRequest, RegisterModelResponse, ReplayEventsRequest, ReportFeedbackRequest,
+    ReportFeedbackResponse, ResumeConsumerRequest, ResumeConsumerResponse, RevokeDeviceRequest,
+    RevokeDeviceResponse, SetModelModeRequest, SetModelModeResponse,
 };
 use cornjacket_proto::events as proto;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
-use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Models, Rebuilds};
+use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Models, Rebuilds, Snapshots};
 use tonic::{Request, Response, Status};
 
 pub use self::models::Detectors;
@@ -45,6 +46,8 @@ use crate::rpc::{printable, required, store_failed};
 pub struct AdminRpc {
     /// The event log, which keeps what operators did.
     pub log: Arc<dyn EventLog>,
+    /// Where an anomaly is looked for.
+    pub snapshots: Arc<dyn Snapshots>,
     /// Consumers as their operators see them.
     pub consumers: Arc<dyn Consumers>,
     /// What consumers could not handle.
@@ -312,5 +315,12 @@ impl AdminService for AdminRpc {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         Ok(Response::new(models::list_models(self, request).await?))
+    }
+
+    async fn report_feedback(
+        &self,
+        request: Request<ReportFeedbackRequest>,
+    ) -> Result<Response<ReportFeedbackResponse>, Status> {
+        Ok(Response::new(report_feedback::report_feedback(self, request).await?))
     }
 }

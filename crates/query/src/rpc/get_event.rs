@@ -26,7 +26,7 @@ pub(super) async fn get_event(
 
 /// The event, if it is there for this caller. Whether there is one that the caller may not see is not said
 /// (<https://google.aip.dev/211>).
-pub(super) async fn find(
+pub(crate) async fn find(
     snapshot: &mut dyn Snapshot,
     caller: &Caller,
     id: &str,

@@ -2,7 +2,7 @@
 
 mod consistency;
 mod deadline;
-mod get_event;
+pub(crate) mod get_event;
 mod get_event_timeline;
 mod get_forecast;
 mod get_projection;
@@ -215,7 +215,7 @@ pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
     Failure::new(ErrorKind::Invalid, format!("{field} {description}")).with_violations(vec![violation])
 }
 
-fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
+pub(crate) fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
     stored.decode().map_err(|error| {
         tracing::error!(%error, position = stored.position, "a stored event does not decode");
         Failure::new(ErrorKind::Internal, "the stored event does not decode")

@@ -9,8 +9,9 @@ use sqlx::{Postgres, Row, Transaction};
 
 use super::PostgresStore;
 use super::event_log::{from_sql, to_sql};
+use super::offsets::PostgresTx;
 use crate::StoreError;
-use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes, Told};
+use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, ModelsTx, Modes, Told, Word};
 
 // Makers of versions and of changes take turns by it, so that numbers have no holes.
 const LOCK: &str = "select seq from timeseries.control_head for update";
@@ -30,6 +31,13 @@ const NAMESAKES: &str = "select id from timeseries.models
 const CHANGE: &str = "with next as (update timeseries.control_head set seq = seq + 1 returning seq)
     insert into timeseries.controls (seq, model_id, change, series_id, made_by, made_at)
     select seq, $1, $2, $3, $4, $5 from next";
+// Nothing where there is no such model or series.
+const WORD: &str = "with said as (
+        select m.id as model_id, s.id as series_id from timeseries.models m, timeseries.series s
+        where m.name = $1 and m.version = $2 and s.subject = $3 and s.metric = $4),
+    next as (update timeseries.control_head set seq = seq + 1 where exists (select from said) returning seq)
+    insert into timeseries.controls (seq, model_id, change, series_id, shard, made_by, made_at)
+    select seq, model_id, $5, series_id, $6, $7, $8 from next, said";
 const LIST: &str = "select id, version, name, detector, code, subjects, metrics, parameters, made_by, made_at
     from timeseries.models order by name, version";
 
@@ -106,6 +114,23 @@ impl Models for PostgresModels {
             Ok(ListedModel { model, mode, off, made_by: row.try_get(8)?, made_at: from_sql(row.try_get(9)?) })
         };
         rows.iter().map(listed).collect()
+    }
+}
+
+#[async_trait]
+impl ModelsTx for PostgresTx {
+    async fn take_word(&mut self, word: &Word<'_>) -> Result<bool, StoreError> {
+        sqlx::query(LOCK).execute(&mut *self.0).await?;
+        let query = sqlx::query(WORD)
+            .bind(word.model)
+            .bind(word.version.cast_signed())
+            .bind(&word.series.subject)
+            .bind(&word.series.metric)
+            .bind(word.kept())
+            .bind(i32::from(word.shard))
+            .bind(word.by)
+            .bind(to_sql(word.now));
+        Ok(query.execute(&mut *self.0).await?.rows_affected() == 1)
     }
 }
 

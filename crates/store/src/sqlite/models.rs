@@ -8,8 +8,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::SqliteStore;
+use super::offsets::SqliteTx;
 use crate::StoreError;
-use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, Modes, Told};
+use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, ModelsTx, Modes, Told, Word};
 
 const LAST_BY: &str = "select id, version, name, detector, code, subjects, metrics, parameters from models
     where name = ? and made_by is ? order by version desc limit 1";
@@ -25,6 +26,10 @@ const NAMESAKES: &str =
     "select id from models where name = (select name from models where id = ?1) and id <> ?1";
 const CHANGE: &str = "insert into controls (seq, model_id, change, series_id, made_by, made_at)
     select coalesce(max(seq), 0) + 1, ?, ?, ?, ?, ? from controls";
+// Nothing where there is no such model or series.
+const WORD: &str = "insert into controls (seq, model_id, change, series_id, shard, made_by, made_at)
+    select (select coalesce(max(seq), 0) + 1 from controls), m.id, ?5, s.id, ?6, ?7, ?8 from models m, series s
+    where m.name = ?1 and m.version = ?2 and s.subject = ?3 and s.metric = ?4";
 const LIST: &str = "select id, version, name, detector, code, subjects, metrics, parameters, made_by, made_at
     from models order by name, version";
 
@@ -99,6 +104,22 @@ impl Models for SqliteModels {
             Ok(ListedModel { model, mode, off, made_by: row.try_get(8)?, made_at })
         };
         rows.iter().map(listed).collect()
+    }
+}
+
+#[async_trait]
+impl ModelsTx for SqliteTx {
+    async fn take_word(&mut self, word: &Word<'_>) -> Result<bool, StoreError> {
+        let query = sqlx::query(WORD)
+            .bind(word.model)
+            .bind(word.version)
+            .bind(&word.series.subject)
+            .bind(&word.series.metric)
+            .bind(word.kept())
+            .bind(word.shard)
+            .bind(word.by)
+            .bind(word.now.as_micros());
+        Ok(query.execute(&mut *self.0).await?.rows_affected() == 1)
     }
 }
 

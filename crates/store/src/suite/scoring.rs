@@ -8,7 +8,7 @@ use super::fixtures::{clock, noon, snapshot};
 use super::{Backend, laws};
 use crate::{
     Change, ConsumerPartition, Draft, Mode, ModelId, Progress, SavedState, Score, SeriesId, Store, TimeRange,
-    Turn, Tx,
+    Turn, Tx, Word,
 };
 
 laws!(
@@ -16,6 +16,7 @@ laws!(
     versions_are_made_when_something_is_new,
     what_becomes_active_makes_a_shadow_of_what_was,
     a_shard_notes_where_it_took_a_change,
+    a_persons_word_is_a_change_of_its_series_shard,
     states_are_overwritten_and_samples_since_are_in_order_of_position,
     scores_are_read_by_page_and_leave_with_their_day,
     what_was_sent_waits_in_order_until_it_has_arrived,
@@ -123,6 +124,37 @@ async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> any
     set(ids[0], Mode::Shadow).await?;
     modes[0].1 = Mode::Shadow;
     assert_eq!(list().await?, modes, "that it was off is known for ever");
+    Ok(())
+}
+
+async fn a_persons_word_is_a_change_of_its_series_shard(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let model = store.models.register(&draft(""), Mode::Active, None, noon()).await?;
+    let series = SeriesKey { subject: "pump".into(), metric: "temperature".into() };
+    let word = Word {
+        series: &series,
+        shard: 3,
+        model: "hot",
+        version: 1,
+        is_false_alarm: true,
+        by: Some("ann"),
+        now: noon(),
+    };
+    let mut tx = begin(&store).await?;
+    assert!(!tx.take_word(&word).await?, "there is no such series");
+    let id = tx.series(&[(&series, "Cel")]).await?[0];
+    assert!(!tx.take_word(&Word { version: 2, ..word }).await?, "there is no such version");
+    assert!(tx.take_word(&word).await?);
+    tx.commit().await?;
+    let mut tx = begin(&store).await?;
+    assert!(tx.take_word(&Word { is_false_alarm: false, ..word }).await?);
+    drop(tx);
+    let mut tx = begin(&store).await?;
+    assert!(tx.take_word(&Word { is_false_alarm: false, ..word }).await?);
+    let words = tx.controls(3, 1, 1).await?;
+    let said: Vec<_> = words.iter().map(|one| (one.seq, one.model.id, one.change)).collect();
+    assert_eq!(said, [(2, model.id, Change::FalseAlarm(id)), (3, model.id, Change::Missed(id))]);
+    assert!(tx.controls(4, 1, 1).await?.is_empty(), "of another shard");
     Ok(())
 }
 

@@ -23,6 +23,7 @@ fn kind(payload: Option<&Payload>) -> &'static str {
         Some(Payload::SystemEvent(_)) => "system_event",
         Some(Payload::AnomalyDetected(_)) => "anomaly_detected",
         Some(Payload::BreachExpected(_)) => "breach_expected",
+        Some(Payload::FeedbackReported(_)) => "feedback_reported",
         Some(Payload::Struct(_)) => "struct",
         Some(Payload::Any(_)) => "any",
         Some(Payload::Raw(_)) => "raw",

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cornjacket_proto::events::{
-    AnomalyDetected, BreachExpected, Measurement, SensorReading, SystemEvent, TraceContext, UserAction,
+    AnomalyDetected, BreachExpected, FeedbackReported, Measurement, SensorReading, SystemEvent, TraceContext,
+    UserAction,
 };
 use cornjacket_proto::{Any, Struct, Timestamp};
 use proptest::prelude::*;
@@ -126,7 +127,19 @@ fn typed() -> impl Strategy<Value = Payload> {
             })
         },
     );
-    prop_oneof![measurements, actions, health, anomalies, breaches]
+    let words =
+        (prop::option::of(times()), 1..3_i32, ".{0,20}").prop_map(|(missed_time, verdict, comment)| {
+            Payload::FeedbackReported(FeedbackReported {
+                series_subject: "pump".into(),
+                metric: "t".into(),
+                model: "hot".into(),
+                missed_time,
+                verdict,
+                comment: comment.trim().to_owned(),
+                ..FeedbackReported::default()
+            })
+        });
+    prop_oneof![measurements, actions, health, anomalies, breaches, words]
 }
 
 fn payloads() -> impl Strategy<Value = Payload> {

@@ -1,0 +1,134 @@
+//! `ReportFeedback`: a person's word on what a model found, or did not find.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cornjacket_domain::{Caller, Event, Limits, Timestamp};
+use cornjacket_proto::admin::report_feedback_request::{FalseAlarm, Missed, Word};
+use cornjacket_proto::admin::{ReportFeedbackRequest, ReportFeedbackResponse};
+use cornjacket_proto::events as proto;
+use cornjacket_proto::events::FeedbackReported;
+use cornjacket_proto::events::event::Payload;
+use cornjacket_proto::events::feedback_reported::Verdict;
+use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::{Appended, Mode};
+use sha2::{Digest, Sha256};
+use tonic::Request;
+
+use super::AdminRpc;
+use crate::rpc::get_event::find;
+use crate::rpc::{decode, invalid, required, store_failed};
+
+const TYPE: &str = "ai.feedback_reported";
+const SOURCE: &str = "cornjacket/feedback";
+/// Where anomalies are from, unless it is said.
+const ANOMALIES: &str = "cornjacket/inference";
+/// How long looking for an anomaly may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) async fn report_feedback(
+    rpc: &AdminRpc,
+    request: Request<ReportFeedbackRequest>,
+) -> Result<ReportFeedbackResponse, Failure> {
+    let caller = Caller::of(request.extensions())?;
+    let ReportFeedbackRequest { word, comment } = request.into_inner();
+    let feedback = match word {
+        None => return Err(invalid("word", "must be set", "REQUIRED")),
+        Some(Word::FalseAlarm(word)) => false_alarm(rpc, &caller, word).await?,
+        Some(Word::Missed(word)) => missed(rpc, &caller, word).await?,
+    };
+    let by = caller.name().unwrap_or_default().to_owned();
+    let feedback = FeedbackReported { comment, reported_by: by, ..feedback };
+    let event = proto::Event {
+        id: id_of(&feedback),
+        source: SOURCE.to_owned(),
+        r#type: TYPE.to_owned(),
+        subject: feedback.series_subject.clone(),
+        payload: Some(Payload::FeedbackReported(feedback)),
+        ..proto::Event::default()
+    };
+    let event = Event::new(event, rpc.clock.now(), &Limits::default())
+        .map_err(|invalid| invalid.into_failure("feedback"))?;
+    let id = event.id().to_owned();
+    let appended = rpc.log.append(&[event]).await.map_err(|error| store_failed(&error))?;
+    // With another comment it is still the same person's word on the same.
+    let duplicate = !matches!(appended[..], [Appended::Stored { .. }]);
+    Ok(ReportFeedbackResponse { id, duplicate })
+}
+
+async fn false_alarm(rpc: &AdminRpc, caller: &Caller, word: FalseAlarm) -> Result<FeedbackReported, Failure> {
+    required("false_alarm.id", &word.id)?;
+    let source = if word.source.is_empty() { ANOMALIES.to_owned() } else { word.source };
+    let mut snapshot = rpc.snapshots.begin(WITHIN).await.map_err(|error| store_failed(&error))?;
+    let stored = find(snapshot.as_mut(), caller, &word.id, &source).await?;
+    let Some(Payload::AnomalyDetected(anomaly)) = decode(&stored)?.payload else {
+        return Err(invalid("false_alarm.id", "is no anomaly", "INVALID"));
+    };
+    caller.authorize_state(&anomaly.series_subject)?;
+    Ok(FeedbackReported {
+        verdict: Verdict::FalseAlarm.into(),
+        series_subject: anomaly.series_subject,
+        metric: anomaly.metric,
+        model: anomaly.model,
+        model_version: anomaly.model_version,
+        anomaly_source: source,
+        anomaly_id: word.id,
+        ..FeedbackReported::default()
+    })
+}
+
+async fn missed(rpc: &AdminRpc, caller: &Caller, word: Missed) -> Result<FeedbackReported, Failure> {
+    required("missed.subject", &word.subject)?;
+    required("missed.metric", &word.metric)?;
+    required("missed.model", &word.model)?;
+    caller.authorize_state(&word.subject)?;
+    let Some(time) = word.time.as_ref().and_then(Timestamp::from_proto) else {
+        return Err(invalid("missed.time", "must be a time", "REQUIRED"));
+    };
+    let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
+    let found = models.iter().find(|one| {
+        let is_asked = match word.version {
+            0 => one.mode == Mode::Active,
+            version => one.model.version == version,
+        };
+        one.model.draft.name == word.model && is_asked
+    });
+    let Some(found) = found else {
+        let version =
+            if word.version == 0 { "active version".to_owned() } else { format!("version {}", word.version) };
+        let message = format!("there is no {version} of a model {:?}", word.model);
+        return Err(Failure::new(ErrorKind::NotFound, message));
+    };
+    Ok(FeedbackReported {
+        verdict: Verdict::Missed.into(),
+        series_subject: word.subject,
+        metric: word.metric,
+        model: word.model,
+        model_version: found.model.version.to_string(),
+        missed_time: Some(time.to_proto()),
+        ..FeedbackReported::default()
+    })
+}
+
+/// Of what is said, on what, and by whom: whoever says it again says nothing new.
+fn id_of(feedback: &FeedbackReported) -> String {
+    let time = feedback.missed_time.as_ref().map(ToString::to_string).unwrap_or_default();
+    let FeedbackReported { series_subject, metric, model, model_version, anomaly_source, anomaly_id, .. } =
+        feedback;
+    let mut hash = Sha256::new();
+    for part in [
+        series_subject,
+        metric,
+        model,
+        model_version,
+        anomaly_source,
+        anomaly_id,
+        &time,
+        &feedback.reported_by,
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(&hash.finalize()[..16])
+}
