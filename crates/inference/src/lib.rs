@@ -5,7 +5,7 @@
 //! they say, what they remember, and the anomalies that they find, which wait there until the [`Forwarder`] has appended them
 //! to the log. What should have come and did not is found by the [`vigil`].
 //! The [`Lookout`] has the [`forecasters`] look ahead at series that the settings name.
-//! to the log. Models that servers run are asked by a consumer of its own, the [`RemoteScorer`].
+//! Models that servers run are asked by a consumer of its own, the [`RemoteScorer`].
 
 mod anomaly;
 mod batch;

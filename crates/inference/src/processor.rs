@@ -39,6 +39,11 @@ impl Processor {
         Self { keep: options.keep, scorer: Scorer::new(options.partitions, options.state_bytes) }
     }
 
+    /// About how much memory what detectors remember takes, in bytes: at most [`Options::state_bytes`] between transactions.
+    pub async fn state_bytes(&self) -> usize {
+        self.scorer.bytes().await
+    }
+
     async fn write(&self, tx: &mut dyn Tx, events: &[Delivered], batch: &Batch) -> Result<(), StoreError> {
         let series = batch.series();
         if series.is_empty() {

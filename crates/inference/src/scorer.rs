@@ -81,14 +81,16 @@ impl Scorer {
         shard.turn = None;
         controls::take(tx, number, &mut shard, turn, first.position).await?;
         let causes = events.iter().map(|one| (one.event.position, &one.event)).collect();
-        let series: Vec<_> = samples.iter().collect();
+        let series: Vec<_> = if shard.watching.is_empty() {
+            shard.forget_series();
+            Vec::new()
+        } else {
+            samples.iter().collect()
+        };
         // All at once: one that waits for its turn must not be let go meanwhile.
         let warm = series.iter().filter_map(|(id, _)| Some((**id, shard.take(**id)?)));
         let (mut warm, mut outcome) = (warm.collect(), Outcome::default());
         for chunk in series.chunks(AT_ONCE) {
-            if shard.watching.is_empty() {
-                break;
-            }
             let keys = chunk.iter().map(|(id, (key, _))| (**id, *key));
             let loaded = load(tx, &shard.watching, &mut warm, keys, first.position).await?;
             self.observe(&mut shard, chunk, loaded, &causes, &mut outcome);
@@ -104,6 +106,17 @@ impl Scorer {
             .set(shard.bytes() as f64);
         shard.turn = Some(turn.number);
         Ok(())
+    }
+
+    /// About how much memory what detectors remember takes, in bytes.
+    pub async fn bytes(&self) -> usize {
+        let shards: Vec<_> =
+            self.shards.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut bytes = 0;
+        for shard in shards {
+            bytes += shard.lock().await.bytes();
+        }
+        bytes
     }
 
     fn shard(&self, number: u16) -> Arc<tokio::sync::Mutex<Shard>> {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use cornjacket_domain::{Sample, SeriesKey, Timestamp};
 use cornjacket_store::{DetectorKey, SavedState, SeriesId};
 
-use crate::anomaly::digest_of;
-use crate::detectors::{Detector, Feedback, Finding, StateError, Verdict};
+use crate::detectors::{Detector, Feedback, Finding, StateError, Verdict, seed};
 use crate::watching::{InForce, Watching};
 
 /// Where a sample is in its series: later ones compare greater.
@@ -144,10 +143,4 @@ impl Watched {
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.watchers.iter().map(Watcher::bytes).sum::<usize>()
     }
-}
-
-/// What is random in a detector follows from the series and the model's name: the same in every version and on every machine.
-fn seed(key: &SeriesKey, model: &str) -> u64 {
-    let digest = digest_of([&key.subject, &key.metric, model]);
-    u64::from_be_bytes(digest[..8].try_into().expect("a digest is longer"))
 }

@@ -23,11 +23,12 @@ mod speed;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use cornjacket_domain::Sample;
+use cornjacket_domain::{Sample, SeriesKey};
 use cornjacket_proto::events::anomaly_detected::Severity;
 use cornjacket_store::Draft;
 
 pub use self::remote::Remote;
+use crate::anomaly::digest_of;
 
 /// All kinds that run in this process, in the order in which they are listed to people. Beside them is [`remote`].
 pub const KINDS: &[&dyn Kind] = &[
@@ -184,6 +185,12 @@ pub trait Detector: Debug + Send {
 
     /// About how many bytes of memory it takes, all that it owns included.
     fn bytes(&self) -> usize;
+}
+
+/// What is random in a detector follows from the series and the model's name: the same in every version and on every machine.
+pub fn seed(series: &SeriesKey, model: &str) -> u64 {
+    let digest = digest_of([&series.subject, &series.metric, model]);
+    u64::from_be_bytes(digest[..8].try_into().expect("a digest is longer"))
 }
 
 /// What a detector makes of a sample.

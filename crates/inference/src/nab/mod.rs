@@ -6,8 +6,10 @@
 //! scored. One threshold serves all series. The benchmark's code, which the paper describes, settles the details.
 
 mod corpus;
+mod said;
 
 pub use corpus::{CorpusError, Series, read};
+pub use said::{Judgement, Said};
 
 /// What an outcome counts: the paper's cost matrix, where nothing is to be had for what is rightly not detected.
 #[derive(Clone, Copy, Debug, PartialEq)]
