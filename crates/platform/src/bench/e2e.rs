@@ -61,7 +61,7 @@ pub async fn run(settings: &Settings, options: &Options) -> anyhow::Result<()> {
 }
 
 /// All roles on a database and topics of their own.
-async fn start(url: &str, bus: &str, roles: &str) -> anyhow::Result<Server> {
+pub async fn start(url: &str, bus: &str, roles: &str) -> anyhow::Result<Server> {
     let prefix = format!("bench-{}-", uuid::Uuid::now_v7());
     Server::start(url, roles, &[("BUS__URL", bus), ("BUS__TOPIC_PREFIX", &prefix)]).await
 }

@@ -3,6 +3,7 @@
 //! The server under load is a process of its own, started from this same binary, so that its memory is its own and the
 //! client's cost is paid as any client pays it: on the same machine, and counted.
 
+pub mod anomalies;
 mod baseline;
 pub mod catch_up;
 mod cpu;
@@ -11,6 +12,7 @@ pub mod gateway;
 pub mod ingest;
 mod load;
 pub mod mqtt;
+pub mod nab;
 pub mod queries;
 mod report;
 mod scratch;

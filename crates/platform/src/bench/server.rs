@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -82,6 +83,11 @@ impl Server {
     /// A client of its queries, with a connection of its own.
     pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Connection>> {
         Ok(QueryServiceClient::new(self.connect(&self.query).await?).max_decoding_message_size(usize::MAX))
+    }
+
+    /// A client of its administration, with a connection of its own.
+    pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Connection>> {
+        Ok(AdminServiceClient::new(self.connect(&self.query).await?))
     }
 
     /// The header of a call over HTTP.

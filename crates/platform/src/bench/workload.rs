@@ -15,7 +15,11 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// The reading with that number; its id is new.
 pub fn reading(number: usize) -> Event {
-    let value = 20.0 + f64::from(u16::try_from(number % 100).unwrap_or_default()) / 10.0;
+    reading_of(number, 20.0 + f64::from(u16::try_from(number % 100).unwrap_or_default()) / 10.0)
+}
+
+/// The same, of a value.
+pub fn reading_of(number: usize, value: f64) -> Event {
     let measurement = Measurement { metric: "temperature".into(), value, unit: "Cel".into() };
     Event {
         id: Uuid::now_v7().to_string(),

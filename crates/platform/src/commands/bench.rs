@@ -30,6 +30,11 @@ enum What {
     E2e(Options),
     /// How fast questions are answered with a million and with ten million events stored, on the PostgreSQL that store.url names.
     Queries(Options),
+    /// From the receipt of a sample to its anomaly in a tail, on the PostgreSQL and Kafka that store.url and bus.url name.
+    Anomalies(Options),
+    /// How well and how fast detectors find what people labelled: the series of the Numenta Anomaly Benchmark through the
+    /// processor, on SQLite.
+    Nab(bench::nab::Nab),
 }
 
 impl Bench {
@@ -42,6 +47,8 @@ impl Bench {
                 What::Mqtt(options) => bench::mqtt::run(settings, &options).await,
                 What::E2e(options) => bench::e2e::run(settings, &options).await,
                 What::Queries(options) => bench::queries::run(settings, &options).await,
+                What::Anomalies(options) => bench::anomalies::run(settings, &options).await,
+                What::Nab(nab) => bench::nab::run(settings, &nab).await,
                 What::CatchUp(options) => bench::catch_up::run(settings, &options).await,
             }
         })
