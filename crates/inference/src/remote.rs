@@ -24,6 +24,7 @@ use cornjacket_bus::{Delivered, Handler, HandlerError};
 use cornjacket_domain::{Clock, Timestamp, Topic};
 use cornjacket_store::{Models, Snapshots, StoreError, Tx};
 use futures::future::join_all;
+use tokio::time::sleep;
 
 pub use self::client::{ClientError, ModelClient};
 pub use self::found::Found;
@@ -41,6 +42,9 @@ pub const TOPICS: [Topic; 1] = processor::TOPICS;
 
 /// How long the store may take to tell what came before a batch.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long it rests after so few events, when there is no model to be asked.
+const REST: Duration = Duration::from_millis(50);
+const FEW: usize = 100;
 /// What is older than this before a sample is not seen with it.
 const LOOK_BACK: Duration = Duration::from_hours(24 * 7);
 
@@ -75,6 +79,10 @@ impl RemoteScorer {
     async fn ask(&self, events: &[Delivered]) -> Result<Found, StoreError> {
         let duties = self.roster.take(self.ports.models.list().await?);
         if duties.is_empty() {
+            // Processors and store are for those who have something to do: what comes meanwhile is one batch with what is next.
+            if events.len() < FEW {
+                sleep(REST).await;
+            }
             return Ok(Found::default());
         }
         let batch = Batch::of(events, self.keep);
