@@ -10,7 +10,7 @@ use super::events::{reading, system_status, user_action};
 use super::http::ask;
 use super::tools::tool;
 
-const DEADLINE: Duration = Duration::from_mins(3);
+const DEADLINE: Duration = Duration::from_mins(8);
 /// What no URL is too bad for and what answers are held against. Whether a request is refused or done is not looked at:
 /// the parser takes more spellings than the canonical ones, and services refuse more than a schema can say.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
