@@ -10,9 +10,11 @@ mod system {
     pub mod http;
     pub mod load;
     pub mod model_server;
+    pub mod python_server;
     pub mod tools;
 
     mod anomalies;
+    mod backtest;
     mod bus_tail;
     mod crash;
     mod devices;

@@ -28,7 +28,7 @@ use super::load::{Random, long, send_all};
 
 const DEADLINE: Duration = Duration::from_mins(10);
 const SOON: Duration = Duration::from_secs(30);
-const ALWAYS: TimeRange =
+pub(super) const ALWAYS: TimeRange =
     TimeRange { start: Timestamp::from_micros(0), end: Timestamp::from_micros(4_000_000_000_000_000) };
 
 /// What watches in the crash laws: a name, a detector, its parameters, and whether it only looks on.
@@ -187,7 +187,7 @@ struct Said {
     anomalies: BTreeMap<String, Vec<u8>>,
 }
 
-async fn scores(store: &Store) -> anyhow::Result<BTreeMap<(String, String), Vec<Score>>> {
+pub(super) async fn scores(store: &Store) -> anyhow::Result<BTreeMap<(String, String), Vec<Score>>> {
     let mut snapshot = store.snapshots.begin(DEADLINE).await?;
     let filter = SeriesFilter { subject: None, since: ALWAYS.start, after: None, limit: 100_000 };
     let mut scores = BTreeMap::new();
@@ -265,6 +265,27 @@ async fn undisturbed(store: &Store, log: &[StoredEvent]) -> anyhow::Result<Said>
     Ok(Said { scores: scores(store).await?, anomalies })
 }
 
+/// Waits until everything is scored that was sent, and every anomaly is in the log.
+pub(super) async fn settled(cornjacket: &Cornjacket) -> anyhow::Result<()> {
+    let mut last = None;
+    wait::until(DEADLINE, "everything is scored, and every anomaly in the log", async || {
+        let Ok(mut admin) = cornjacket.admin().await else { return false };
+        let listed = admin.list_consumers(cornjacket_proto::admin::ListConsumersRequest {}).await;
+        let read = listed.is_ok_and(|listed| {
+            let consumers = listed.into_inner().consumers;
+            !consumers.is_empty() && consumers.iter().all(|one| one.lag_events == 0)
+        });
+        // Twice the same, with everything read.
+        let count =
+            anomalies(cornjacket, ListAnomaliesRequest { page_size: 1, ..ListAnomaliesRequest::default() });
+        let newest = count.await.ok().and_then(|found| found.first().map(|event| event.position));
+        let settled = read && newest.is_some() && newest == last;
+        last = newest;
+        settled
+    })
+    .await
+}
+
 /// Kills whoever scores, again and again, while devices send.
 async fn kill(cornjacket: &Cornjacket, kills: u64) -> anyhow::Result<()> {
     let mut random = Random::seeded();
@@ -282,23 +303,7 @@ async fn kill(cornjacket: &Cornjacket, kills: u64) -> anyhow::Result<()> {
     }
     println!("{kills} kills; all sent: {}", feeding.is_finished());
     feeding.await??;
-    let mut last = None;
-    wait::until(DEADLINE, "everything is scored, and every anomaly in the log", async || {
-        let Ok(mut admin) = cornjacket.admin().await else { return false };
-        let listed = admin.list_consumers(cornjacket_proto::admin::ListConsumersRequest {}).await;
-        let read = listed.is_ok_and(|listed| {
-            let consumers = listed.into_inner().consumers;
-            !consumers.is_empty() && consumers.iter().all(|one| one.lag_events == 0)
-        });
-        // Twice the same, with everything read.
-        let count =
-            anomalies(cornjacket, ListAnomaliesRequest { page_size: 1, ..ListAnomaliesRequest::default() });
-        let newest = count.await.ok().and_then(|found| found.first().map(|event| event.position));
-        let settled = read && newest.is_some() && newest == last;
-        last = newest;
-        settled
-    })
-    .await?;
+    settled(cornjacket).await?;
     stop(process).await
 }
 

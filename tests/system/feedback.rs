@@ -53,7 +53,7 @@ async fn until_heard(cornjacket: &Cornjacket, count: u32) -> anyhow::Result<()> 
     .await
 }
 
-fn false_alarm(id: &str) -> ReportFeedbackRequest {
+pub(super) fn false_alarm(id: &str) -> ReportFeedbackRequest {
     let word = FalseAlarm { id: id.to_owned(), ..FalseAlarm::default() };
     ReportFeedbackRequest { word: Some(Word::FalseAlarm(word)), comment: "the filter was changed".into() }
 }

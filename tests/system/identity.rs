@@ -181,6 +181,8 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         "reason": "none"});
     let series = json!([{"subject": "theirs", "metric": "temperature"}]);
     let forecast = json!({"subject": "theirs", "metric": "temperature", "horizon": "60s"});
+    let hot = json!({"detector": "threshold", "parameters": {"upper": 0.5}});
+    let scored = json!({"subject": "theirs", "metric": "temperature", "detector": "silence"});
     vec![
         ("IngestService.Append", json!({"event": event}), Refused, Refused),
         ("IngestService.AppendBatch", json!({"events": [event]}), Without, Without),
@@ -201,6 +203,7 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("QueryService.QuerySeries", json!({"series": series}), Refused, Refused),
         ("QueryService.QuerySeries", json!({"series": series, "step": "60s"}), Refused, Refused),
         ("QueryService.GetForecast", forecast, Refused, Refused),
+        ("QueryService.ScoreSeries", scored, Refused, Refused),
         ("QueryService.ListSeries", json!({"subject": "theirs"}), Refused, Refused),
         ("QueryService.ListSeries", json!({}), Without, Refused),
         ("QueryService.ListAnomalies", json!({"subject": "theirs"}), Refused, Without),
@@ -234,6 +237,8 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
             Refused,
             Refused,
         ),
+        ("AdminService.Backtest", json!({"draft": hot, "subjects": "theirs"}), Refused, Refused),
+        ("AdminService.Backtest", json!({"draft": hot}), Without, Refused),
     ]
 }
 

@@ -34,7 +34,7 @@ fn python() -> PathBuf {
 }
 
 /// The service as its users start it, in the environment that there is.
-fn run() -> Program {
+pub(super) fn run() -> Program {
     Program::new(Path::new(FOLDER).join("run")).env("CORNJACKET_PYTHON", python())
 }
 

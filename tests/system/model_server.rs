@@ -20,7 +20,7 @@ const SLOW: Duration = Duration::from_secs(10);
 pub enum Behaviour {
     /// It scores.
     Well,
-    /// It answers after ten seconds.
+    /// It answers after ten seconds, or not before it is told to do something else.
     Slow,
     /// It answers with what is no score.
     Nonsense,
@@ -29,15 +29,18 @@ pub enum Behaviour {
 }
 
 /// A server of the Open Inference Protocol that can be brought into trouble.
-#[async_trait::async_trait]
-pub trait ModelServer: Send {
+#[async_trait::async_trait(?Send)]
+pub trait ModelServer {
     /// Where it is, whether it is there or not.
     fn url(&self) -> String;
 
     /// The name of its model.
     fn model(&self) -> &'static str;
 
-    /// A value of which it thinks nothing, and one that it thinks unusual.
+    /// How many values it is shown of a series: the last ones.
+    fn window(&self) -> usize;
+
+    /// A value of which it thinks nothing, and one that it thinks unusual after a window of the other.
     fn values(&self) -> (f64, f64);
 
     /// From now on.
@@ -82,7 +85,7 @@ impl Inside {
     }
 }
 
-#[async_trait::async_trait]
+#[async_trait::async_trait(?Send)]
 impl ModelServer for Inside {
     fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -90,6 +93,10 @@ impl ModelServer for Inside {
 
     fn model(&self) -> &'static str {
         "pump"
+    }
+
+    fn window(&self) -> usize {
+        4
     }
 
     fn values(&self) -> (f64, f64) {

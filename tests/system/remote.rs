@@ -23,6 +23,7 @@ use super::events::reading;
 use super::full_stack::{FullStack, open, read_log};
 use super::load::{Random, long, send_all};
 use super::model_server::{Behaviour, Inside, ModelServer};
+use super::python_server::Python;
 
 /// The server's deadline: longer than anybody else may take for anything.
 const SERVER_DEADLINE_MS: u32 = 3_000;
@@ -53,7 +54,7 @@ async fn register(
     Ok(())
 }
 
-/// What is said of the samples of a device, by one model, once `token` has been read.
+/// What is said of the last sample of a device, by one model, once `token` has been read.
 async fn scores(
     cornjacket: &Cornjacket,
     device: &str,
@@ -68,8 +69,8 @@ async fn scores(
     });
     request.set_timeout(KEEPS_UP);
     let answer = cornjacket.query().await?.query_series(request).await?.into_inner();
-    let samples = answer.series.into_iter().flat_map(|series| series.samples);
-    Ok(samples.flat_map(|sample| sample.scores).filter(|score| score.model == model).collect())
+    let last = answer.series.into_iter().filter_map(|mut series| series.samples.pop());
+    Ok(last.flat_map(|sample| sample.scores).filter(|score| score.model == model).collect())
 }
 
 /// Devices that nobody else uses, to see what becomes of a sample.
@@ -81,13 +82,17 @@ struct Probes<'a> {
 }
 
 impl Probes<'_> {
-    /// Sends a sample. What reads it and does not wait for the server has it soon: the state, the series, and a model that runs
-    /// here.
-    async fn send(&mut self, value: f64) -> anyhow::Result<String> {
+    /// Sends samples of a device. What reads them and does not wait for the server has the last one soon: the state, the series,
+    /// and a model that runs here.
+    async fn send(&mut self, values: &[f64]) -> anyhow::Result<String> {
         self.number += 1;
         let device = format!("probe-{}", self.number);
-        let receipt = self.cornjacket.append(reading(&device, &device, value)).await?;
-        let (began, token) = (Instant::now(), receipt.consistency_token);
+        let mut token = String::new();
+        for (number, value) in values.iter().enumerate() {
+            let event = reading(&device, &format!("{device}-{number}"), *value);
+            token = self.cornjacket.append(event).await?.consistency_token;
+        }
+        let began = Instant::now();
         let mut request = Request::new(GetProjectionRequest {
             projection: "device_state".into(),
             subject: device.clone(),
@@ -101,16 +106,16 @@ impl Probes<'_> {
         Ok(device)
     }
 
-    /// Sends samples until what becomes of one is `wanted`. Everybody else keeps up with each.
+    /// Sends samples of one device after another until what becomes of the last one is `wanted`. Everybody else keeps up with each.
     async fn until(
         &mut self,
-        value: f64,
+        values: &[f64],
         what: &str,
         wanted: impl Fn(&Score) -> bool,
     ) -> anyhow::Result<String> {
         let deadline = Instant::now() + SOON;
         loop {
-            let device = self.send(value).await?;
+            let device = self.send(values).await?;
             let outcome = self.outcome(&device).await?;
             if wanted(&outcome) {
                 return Ok(device);
@@ -130,12 +135,12 @@ impl Probes<'_> {
 
     /// Before an outcome is known others have not waited for it.
     async fn while_it_is_slow(&mut self, value: f64) -> anyhow::Result<()> {
-        let first = self.send(value).await?;
+        let first = self.send(&[value]).await?;
         let first = self.outcome_beside(&first, value).await?;
         // Its own request, or those of other partitions, which are asked for at the same time.
         let reason = format!("no answer within {SERVER_DEADLINE_MS} ms");
         assert!(first.score.is_none() && first.unscored.ends_with(&reason), "{first:?}");
-        self.until(value, "the server is left alone", |score| {
+        self.until(&[value], "the server is left alone", |score| {
             score.score.is_none() && score.unscored.starts_with("not asked since it failed")
         })
         .await
@@ -149,7 +154,7 @@ impl Probes<'_> {
             if let Some(outcome) = scores(self.cornjacket, device, "far", "").await?.into_iter().next() {
                 return Ok(outcome);
             }
-            self.send(value).await?;
+            self.send(&[value]).await?;
             anyhow::ensure!(Instant::now() < deadline, "{device} has neither a score nor a reason");
         }
     }
@@ -187,30 +192,32 @@ async fn trouble(cornjacket: &Cornjacket, server: &mut dyn ModelServer) -> anyho
     let mut process = cornjacket.start().await?;
     register(cornjacket, "hot", "threshold", r#"{"upper": 80}"#).await?;
     let (url, model, (usual, unusual)) = (server.url(), server.model(), server.values());
+    let window = server.window();
     let parameters = format!(
-        r#"{{"url": "{url}", "model": "{model}", "window": 4, "deadline_ms": {SERVER_DEADLINE_MS}, "batch": 64}}"#
+        r#"{{"url": "{url}", "model": "{model}", "window": {window}, "deadline_ms": {SERVER_DEADLINE_MS}, "batch": 64}}"#
     );
     register(cornjacket, "far", "remote", &parameters).await?;
     let enough = Arc::new(AtomicBool::new(false));
     let feeding = tokio::spawn(feed(cornjacket.clone(), (usual, unusual), enough.clone()));
     let mut probes = Probes { cornjacket, number: 0, longest: Duration::ZERO };
 
-    probes.until(usual, "it is scored", |score| score.score.is_some_and(|score| score < 0.9)).await?;
-    let hot = probes.until(unusual, "it is unusual", |score| score.severity != 0).await?;
+    probes.until(&[usual], "it is scored", |score| score.score.is_some_and(|score| score < 0.9)).await?;
+    let hot = [vec![usual; window], vec![unusual]].concat();
+    let hot = probes.until(&hot, "it is unusual", |score| score.severity != 0).await?;
     println!("{hot} is unusual");
     server.behave(Behaviour::Slow).await?;
     probes.while_it_is_slow(usual).await?;
     wait::until(SOON, "it is seen that the server is left alone", async || breaker_is_open(cornjacket).await)
         .await?;
     server.behave(Behaviour::Nonsense).await?;
-    probes.until(usual, "it is nonsense", |score| score.unscored.contains("nonsense")).await?;
+    probes.until(&[usual], "it is nonsense", |score| score.unscored.contains("nonsense")).await?;
     server.behave(Behaviour::Gone).await?;
-    let gone = probes.until(usual, "it is gone", |score| score.unscored.contains("not reached")).await?;
+    let gone = probes.until(&[usual], "it is gone", |score| score.unscored.contains("not reached")).await?;
     let address = format!("127.0.0.1:{}", cornjacket.query);
     let told = operator()?.args(["series", "--server", &address, &gone, "temperature"]).output(SOON).await?;
     assert!(told.contains("1 samples unscored by far, the last one: "), "{told}");
     server.behave(Behaviour::Well).await?;
-    probes.until(usual, "it is back", |score| score.score.is_some()).await?;
+    probes.until(&[usual], "it is back", |score| score.score.is_some()).await?;
     assert!(!breaker_is_open(cornjacket).await);
     println!("the longest that anybody else took: {:?}", probes.longest);
 
@@ -336,4 +343,14 @@ async fn a_model_server_in_trouble_is_nobody_elses_on_postgres_and_kafka() -> an
     trouble(&cornjacket, &mut server).await?;
     check(&full_stack.database).await?;
     windows_reach_back(&cornjacket, &server).await
+}
+
+/// The same of the service in `deploy/model-python`; the windows that it was shown only it knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_service_in_trouble_is_nobody_elses() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let mut server = Python::start().await?;
+    trouble(&cornjacket, &mut server).await?;
+    check(&format!("sqlite://{}/cornjacket.db", folder.path().display())).await
 }

@@ -14,6 +14,9 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 const PROTOBUF_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 impl Timestamp {
+    /// The last one that protobuf can say, and PostgreSQL's client: as an end, after everything.
+    pub const LAST: Self = Self(*PROTOBUF_SECONDS.end() * MICROS_PER_SECOND + MICROS_PER_SECOND - 1);
+
     /// From microseconds since 1970.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -129,6 +132,9 @@ mod tests {
         for (seconds, nanos) in [(253_402_300_800, 0), (-62_135_596_801, 0), (0, -1), (0, 1_000_000_000)] {
             assert_eq!(Timestamp::from_proto(&prost_types::Timestamp { seconds, nanos }), None);
         }
+        let last = Timestamp::LAST;
+        assert_eq!(Timestamp::from_proto(&last.to_proto()), Some(last));
+        assert_eq!(Timestamp::from_proto(&(last + Duration::from_micros(1)).to_proto()), None);
     }
 
     #[test]

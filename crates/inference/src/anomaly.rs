@@ -39,12 +39,28 @@ pub(crate) struct Anomaly<'a> {
 impl Anomaly<'_> {
     /// The event, encoded. Whenever the same is found, it is the same event, by the same id.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { key, time, sample, cause, model, score, expected, finding } = self;
+        let payload = self.payload();
+        let event = Event {
+            id: event_id(&payload, &self.model.draft.parameters),
+            source: SOURCE.to_owned(),
+            r#type: TYPE.to_owned(),
+            subject: self.key.subject.clone(),
+            event_time: Some(self.time.to_proto()),
+            trace_context: self.cause.trace_context.clone(),
+            payload: Some(Payload::AnomalyDetected(payload)),
+            ..Event::default()
+        };
+        event.encode_to_vec()
+    }
+
+    /// What the event says.
+    pub fn payload(&self) -> AnomalyDetected {
+        let Self { key, sample, cause, model, score, expected, finding, .. } = self;
         let contribution = |(feature, weight): &(&str, f64)| Contribution {
             feature: (*feature).to_owned(),
             weight: *weight,
         };
-        let payload = AnomalyDetected {
+        AnomalyDetected {
             series_subject: key.subject.clone(),
             metric: key.metric.clone(),
             sample_time: Some(sample.time.to_proto()),
@@ -61,35 +77,17 @@ impl Anomaly<'_> {
             model_version: model.version.to_string(),
             parameters_digest: hex::encode(Sha256::digest(&model.draft.parameters)),
             detector: model.draft.detector.clone(),
-        };
-        let event = Event {
-            id: self.id(),
-            source: SOURCE.to_owned(),
-            r#type: TYPE.to_owned(),
-            subject: key.subject.clone(),
-            event_time: Some(time.to_proto()),
-            trace_context: cause.trace_context.clone(),
-            payload: Some(Payload::AnomalyDetected(payload)),
-            ..Event::default()
-        };
-        event.encode_to_vec()
+        }
     }
+}
 
-    /// Of what makes it this anomaly and no other.
-    fn id(&self) -> String {
-        let Self { key, cause, model, .. } = self;
-        let version = model.version.to_string();
-        let parts = [
-            &cause.source,
-            &cause.id,
-            &key.subject,
-            &key.metric,
-            &model.draft.name,
-            &version,
-            &model.draft.parameters,
-        ];
-        id_of(parts.map(String::as_str))
-    }
+/// The id of the event that says this, by a model with these parameters: of what makes it this anomaly and no other.
+pub fn event_id(anomaly: &AnomalyDetected, parameters: &str) -> String {
+    let AnomalyDetected { cause_source, cause_id, series_subject, metric, model, model_version, .. } =
+        anomaly;
+    let parts = [cause_source, cause_id, series_subject, metric, model, model_version];
+    let [source, id, subject, metric, model, version] = parts.map(String::as_str);
+    id_of([source, id, subject, metric, model, version, parameters])
 }
 
 /// A UUID of version 8 (RFC 9562) of texts: the id of an event that follows from them and from nothing else.

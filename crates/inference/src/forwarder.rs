@@ -2,6 +2,7 @@
 //!
 //! The outbox is written with the scores, so that an anomaly is found once whatever happens; the log knows it by its id, so
 //! that it is there once however often it is appended. Every process that scores also forwards, and needs no lease.
+//! What the log cannot take whenever it is tried is left out, named in our own log and counted: those behind it go on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,17 +79,29 @@ impl Forwarder {
             return Ok(0);
         }
         let events: Vec<Event> = waiting.iter().filter_map(|(_, bytes)| self.event(bytes)).collect();
-        let appended = self.log.append(&events).await?;
-        for (event, _) in events.iter().zip(appended).filter(|(_, one)| *one == Appended::Conflict) {
-            // Found again by code that says something else of it: the log has what was said first.
-            tracing::warn!(
-                id = event.id(),
-                subject = event.subject(),
-                "an event of ours was known with other content"
-            );
-        }
+        self.append(&events).await?;
         self.outbox.arrived(&waiting.iter().map(|(number, _)| *number).collect::<Vec<_>>()).await?;
         Ok(waiting.len())
+    }
+
+    /// Appends them in order, but for those that the log cannot take: a batch is halved until the one at fault is alone. After
+    /// any other error nothing is forgotten, and all of them are appended again.
+    async fn append(&self, events: &[Event]) -> Result<(), StoreError> {
+        let (mut rest, mut most) = (events, events.len());
+        while !rest.is_empty() {
+            let (batch, behind) = rest.split_at(most.min(rest.len()));
+            match (self.log.append(batch).await, batch) {
+                (Ok(appended), _) => warn_of_conflicts(batch, &appended),
+                (Err(error), [event]) if error.is_unfit() => leave_out(event, &error),
+                (Err(error), _) if error.is_unfit() => {
+                    most = batch.len() / 2;
+                    continue;
+                }
+                (Err(error), _) => return Err(error),
+            }
+            (rest, most) = (behind, behind.len());
+        }
+        Ok(())
     }
 
     fn event(&self, bytes: &[u8]) -> Option<Event> {
@@ -97,6 +110,40 @@ impl Forwarder {
             Event::new(event, self.clock.now(), &Limits::default()).map_err(|invalid| format!("{invalid:?}"))
         });
         // The scores say where it was found.
-        event.inspect_err(|error| tracing::error!(error, "what was found is no event, and is left out")).ok()
+        let refused = |error: &String| {
+            tracing::error!(error, "what was found is no event, and is left out");
+            count_refused("invalid");
+        };
+        event.inspect_err(refused).ok()
     }
 }
+
+/// Found again by code that says something else of it: the log has what was said first.
+fn warn_of_conflicts(events: &[Event], appended: &[Appended]) {
+    for (event, _) in events.iter().zip(appended).filter(|(_, one)| **one == Appended::Conflict) {
+        tracing::warn!(
+            id = event.id(),
+            subject = event.subject(),
+            "an event of ours was known with other content"
+        );
+    }
+}
+
+fn leave_out(event: &Event, error: &StoreError) {
+    tracing::error!(
+        %error,
+        id = event.id(),
+        r#type = event.event_type(),
+        subject = event.subject(),
+        "the log cannot take what was found, and it is left out"
+    );
+    count_refused("unfit");
+}
+
+/// Counts what is left out. What is tried again after an outage is counted again.
+fn count_refused(reason: &'static str) {
+    metrics::counter!("cornjacket_anomalies_refused_total", "reason" => reason).increment(1);
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,10 @@
 //! to the log. What should have come and did not is found by the [`vigil`].
 //! The [`Lookout`] has the [`forecasters`] look ahead at series that the settings name.
 //! Models that servers run are asked by a consumer of its own, the [`RemoteScorer`].
+//! A [`backtest`] goes over what is stored once more, and leaves nothing behind.
 
 mod anomaly;
+pub mod backtest;
 mod batch;
 pub mod detectors;
 pub mod feedback;

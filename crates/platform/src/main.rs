@@ -13,6 +13,7 @@ mod grpc;
 mod identity;
 mod models;
 mod ops;
+mod replays;
 mod retention;
 mod roles;
 mod rpc_trace;
@@ -60,6 +61,8 @@ enum Command {
     Devices(commands::devices::Devices),
     /// Show what detectors found in series.
     Anomalies(commands::anomalies::Anomalies),
+    /// Show what a model would have found in what is stored, and how that differs from what was sent.
+    Backtest(commands::backtest::Backtest),
     /// Say that an anomaly was none, or that there was one that was not found.
     Feedback(commands::feedback::Feedback),
     /// Show what series are watched with, and change it.
@@ -136,6 +139,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Devices(devices) => devices.run(&settings),
         Command::Anomalies(anomalies) => anomalies.run(&settings),
         Command::Feedback(feedback) => feedback.run(&settings),
+        Command::Backtest(backtest) => backtest.run(&settings),
         Command::Models(models) => models.run(&settings),
         Command::Events(events) => events.run(&settings),
         Command::Forecast(forecast) => forecast.run(&settings),

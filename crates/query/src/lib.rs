@@ -11,6 +11,7 @@ mod page;
 pub mod projections;
 pub mod projector;
 pub mod rebuild;
+pub mod replays;
 pub mod rpc;
 mod series;
 

@@ -43,7 +43,9 @@ pub use outlooks::{Episode, Next, Outlook, Outlooks};
 pub use quiet::{Heard, Quiet, QuietTx, Vigil};
 pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 pub use rebuild::{Built, LivePartition, RebuildTx, Rebuilds};
-pub use scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
+pub use scoring::{
+    DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
+};
 pub use series::{
     ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx, TimeRange,
 };

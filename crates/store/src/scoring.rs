@@ -143,8 +143,30 @@ pub trait ScoringSnapshot: Send {
         limit: u32,
     ) -> Result<Vec<Score>, StoreError>;
 
+    /// Those of them with which an anomaly begins.
+    async fn findings(
+        &mut self,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Score>, StoreError>;
+
+    /// The changes that a shard has taken, in order, each with its place: all of those to modes, and people's words on series
+    /// of the shard.
+    async fn taken(&mut self, shard: u16) -> Result<Vec<Taken>, StoreError>;
+
     /// What the models are called that say so.
     async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError>;
+}
+
+/// A change that a shard has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Events of the shard above this position are seen with it.
+    pub after_position: u64,
+    /// The change.
+    pub control: Control,
 }
 
 /// What a model is called.

@@ -182,6 +182,13 @@ impl QueryService for Fake {
         Ok(Response::new(query::GetForecastResponse::default()))
     }
 
+    async fn score_series(
+        &self,
+        _: Request<query::ScoreSeriesRequest>,
+    ) -> Result<Response<query::ScoreSeriesResponse>, Status> {
+        Ok(Response::new(query::ScoreSeriesResponse::default()))
+    }
+
     async fn list_anomalies(
         &self,
         _: Request<query::ListAnomaliesRequest>,

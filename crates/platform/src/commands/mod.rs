@@ -1,6 +1,7 @@
 //! The verbs of the binary, a file for each.
 
 pub mod anomalies;
+pub mod backtest;
 pub mod bench;
 pub mod bus;
 pub mod client;

@@ -1,4 +1,4 @@
-//! Progress along the log, on a terminal.
+//! Progress on a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -8,10 +8,16 @@ pub fn positions() -> ProgressBar {
     ProgressBar::new(0).with_style(style.expect("a template of ours"))
 }
 
+/// The same of series.
+pub fn series() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} series, {eta} left");
+    ProgressBar::new(0).with_style(style.expect("a template of ours"))
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_template_is_one() {
-        assert_eq!(super::positions().position(), 0);
+    fn the_templates_are_some() {
+        assert_eq!(super::positions().position() + super::series().position(), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! `cornjacket series`: which series there are, and what one of them looks like.
 
+mod scored;
 mod unscored;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use cornjacket_proto::query::{
     Series as Found, SeriesKey,
 };
 
+use super::backtest::{Reference, reference};
 use super::client::{Server, told};
 use super::table;
 use crate::config::Settings;
@@ -38,6 +40,9 @@ pub struct Series {
     /// How far the plot goes back.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1h", value_name = "DURATION")]
     last: Duration,
+    /// Mark what this model would find, instead of what was found.
+    #[arg(long, value_name = "NAME[/VERSION]", value_parser = reference, requires = "metric")]
+    model: Option<Reference>,
 }
 
 impl Series {
@@ -47,7 +52,7 @@ impl Series {
             match (self.subject, self.metric) {
                 (Some(subject), Some(metric)) => {
                     let key = SeriesKey { subject, metric };
-                    plot(&self.server, settings, key, self.last).await
+                    plot(&self.server, settings, key, self.last, self.model.as_ref()).await
                 }
                 (subject, _) => list(&self.server, settings, subject.unwrap_or_default()).await,
             }
@@ -76,7 +81,13 @@ async fn list(server: &Server, settings: &Settings, subject: String) -> anyhow::
     Ok(())
 }
 
-async fn plot(server: &Server, settings: &Settings, key: SeriesKey, last: Duration) -> anyhow::Result<()> {
+async fn plot(
+    server: &Server,
+    settings: &Settings,
+    key: SeriesKey,
+    last: Duration,
+    model: Option<&Reference>,
+) -> anyhow::Result<()> {
     let step = step_of(last);
     let now: Timestamp = SystemClock.now();
     let request = QuerySeriesRequest {
@@ -92,17 +103,10 @@ async fn plot(server: &Server, settings: &Settings, key: SeriesKey, last: Durati
     let response = query.query_series(request).await;
     let found = response.map_err(|status| told(&status))?.into_inner().series;
     let series = found.into_iter().next().unwrap_or_default();
-    // By when they were stored, which is hardly before they were measured.
-    let request = ListAnomaliesRequest {
-        subject: key.subject.clone(),
-        metric: key.metric.clone(),
-        start_time: Some((now - last).to_proto()),
-        page_size: 1_000,
-        ..ListAnomaliesRequest::default()
+    let times = match model {
+        Some(model) => scored::times(server, settings, &key, model, now - last).await?,
+        None => found_since(server, settings, &key, now - last).await?,
     };
-    let anomalies =
-        query.list_anomalies(request).await.map_err(|status| told(&status))?.into_inner().anomalies;
-    let times: Vec<_> = anomalies.iter().filter_map(sample_time).collect();
     println!("{}", draw(&key, &series, step, &times));
     let Some(since) = unscored::since(&series.buckets) else { return Ok(()) };
     let request = QuerySeriesRequest {
@@ -117,6 +121,25 @@ async fn plot(server: &Server, settings: &Settings, key: SeriesKey, last: Durati
     let found = response.map_err(|status| told(&status))?.into_inner().series;
     print!("{}", found.first().map(|series| unscored::lines(&series.samples)).unwrap_or_default());
     Ok(())
+}
+
+/// When the samples were taken with which anomalies began that were stored since then: hardly before they were measured.
+async fn found_since(
+    server: &Server,
+    settings: &Settings,
+    key: &SeriesKey,
+    start: Timestamp,
+) -> anyhow::Result<Vec<Timestamp>> {
+    let request = ListAnomaliesRequest {
+        subject: key.subject.clone(),
+        metric: key.metric.clone(),
+        start_time: Some(start.to_proto()),
+        page_size: 1_000,
+        ..ListAnomaliesRequest::default()
+    };
+    let listed = server.query(settings).await?.list_anomalies(request).await;
+    let anomalies = listed.map_err(|status| told(&status))?.into_inner().anomalies;
+    Ok(anomalies.iter().filter_map(sample_time).collect())
 }
 
 /// When the sample was taken with which an anomaly began.

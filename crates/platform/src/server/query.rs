@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cornjacket_query::rpc::{Fits, Turns};
 use cornjacket_query::{AdminRpc, QueryRpc};
 
 use super::Process;
 use crate::forecasts;
 use crate::grpc::Service;
 use crate::models;
+use crate::replays;
 
 impl Process<'_> {
     pub(super) async fn start_query(&mut self) -> anyhow::Result<()> {
@@ -19,6 +21,7 @@ impl Process<'_> {
     }
 
     pub(super) fn query_service(&self) -> Service {
+        let (turns, runs) = (Arc::<Turns>::default(), Arc::<Fits>::default());
         let rpc = QueryRpc {
             log: self.store.log.clone(),
             snapshots: self.store.snapshots.clone(),
@@ -33,18 +36,26 @@ impl Process<'_> {
             keep_samples: self.settings.retention.series(),
             parameters: self.settings.projections.parameters(),
             progress: Arc::default(),
-            turns: Arc::default(),
+            turns: turns.clone(),
             forecasts: Arc::new(forecasts::StoredSeries),
             fits: Arc::default(),
+            models: self.store.models.clone(),
+            detectors: Arc::new(models::KnownDetectors),
+            replays: Arc::new(replays::StoredSamples),
+            runs: runs.clone(),
         };
         let admin = AdminRpc {
             log: self.store.log.clone(),
-            snapshots: self.store.snapshots.clone(),
             consumers: self.store.consumers.clone(),
             dead_letters: self.store.dead_letters.clone(),
             devices: self.store.devices.clone(),
             models: self.store.models.clone(),
             detectors: Arc::new(models::KnownDetectors),
+            replays: Arc::new(replays::StoredSamples),
+            runs,
+            turns,
+            snapshots: self.store.snapshots.clone(),
+            keep_samples: self.settings.retention.series(),
             rebuilds: self.store.rebuilds.clone(),
             bus: self.bus.clone(),
             relay: self.relay(),

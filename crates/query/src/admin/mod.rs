@@ -1,6 +1,7 @@
 //! `cornjacket.admin.v1.AdminService`, a file for each method.
 
 mod add_device;
+mod backtest;
 mod discard_dead_letter;
 mod export_devices;
 mod get_dead_letter;
@@ -16,19 +17,20 @@ mod report_feedback;
 mod revoke_device;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cornjacket_bus::Bus;
 use cornjacket_domain::{Caller, Clock, Event, Limits, Partitions, event};
 use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
 use cornjacket_proto::admin::{
-    AddDeviceRequest, AddDeviceResponse, DeadLetter, DiscardDeadLetterRequest, DiscardDeadLetterResponse,
-    ExportDevicesRequest, ExportDevicesResponse, GetDeadLetterRequest, GetDeadLetterResponse,
-    ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest, ListDeadLettersResponse,
-    ListDevicesRequest, ListDevicesResponse, ListModelsRequest, ListModelsResponse, PauseConsumerRequest,
-    PauseConsumerResponse, RebuildProjectionRequest, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
-    RegisterModelRequest, RegisterModelResponse, ReplayEventsRequest, ReportFeedbackRequest,
-    ReportFeedbackResponse, ResumeConsumerRequest, ResumeConsumerResponse, RevokeDeviceRequest,
-    RevokeDeviceResponse, SetModelModeRequest, SetModelModeResponse,
+    AddDeviceRequest, AddDeviceResponse, BacktestRequest, DeadLetter, DiscardDeadLetterRequest,
+    DiscardDeadLetterResponse, ExportDevicesRequest, ExportDevicesResponse, GetDeadLetterRequest,
+    GetDeadLetterResponse, ListConsumersRequest, ListConsumersResponse, ListDeadLettersRequest,
+    ListDeadLettersResponse, ListDevicesRequest, ListDevicesResponse, ListModelsRequest, ListModelsResponse,
+    PauseConsumerRequest, PauseConsumerResponse, RebuildProjectionRequest, RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse, RegisterModelRequest, RegisterModelResponse, ReplayEventsRequest,
+    ReportFeedbackRequest, ReportFeedbackResponse, ResumeConsumerRequest, ResumeConsumerResponse,
+    RevokeDeviceRequest, RevokeDeviceResponse, SetModelModeRequest, SetModelModeResponse,
 };
 use cornjacket_proto::events as proto;
 use cornjacket_proto::status::{ErrorKind, Failure};
@@ -39,15 +41,14 @@ use tonic::{Request, Response, Status};
 pub use self::models::Detectors;
 
 use crate::projections::Parameters;
-use crate::rpc::{printable, required, store_failed};
+use crate::replays::Replays;
+use crate::rpc::{Fits, Turns, printable, required, store_failed};
 
 /// What the methods work on.
 #[derive(Clone, Debug)]
 pub struct AdminRpc {
     /// The event log, which keeps what operators did.
     pub log: Arc<dyn EventLog>,
-    /// Where an anomaly is looked for.
-    pub snapshots: Arc<dyn Snapshots>,
     /// Consumers as their operators see them.
     pub consumers: Arc<dyn Consumers>,
     /// What consumers could not handle.
@@ -58,6 +59,16 @@ pub struct AdminRpc {
     pub models: Arc<dyn Models>,
     /// What models can be made of.
     pub detectors: Arc<dyn Detectors>,
+    /// What they are run with over what is stored.
+    pub replays: Arc<dyn Replays>,
+    /// How many are run at once.
+    pub runs: Arc<Fits>,
+    /// Of questions that read much.
+    pub turns: Arc<Turns>,
+    /// Where samples are read from.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Samples that are older are no longer looked at.
+    pub keep_samples: Duration,
     /// Makes projections anew.
     pub rebuilds: Arc<dyn Rebuilds>,
     /// Where events are replayed to.
@@ -208,6 +219,15 @@ impl AdminService for AdminRpc {
         request: Request<ReplayEventsRequest>,
     ) -> Result<Response<Self::ReplayEventsStream>, Status> {
         Ok(Response::new(replay_events::replay_events(self, request).await?))
+    }
+
+    type BacktestStream = backtest::Progresses;
+
+    async fn backtest(
+        &self,
+        request: Request<BacktestRequest>,
+    ) -> Result<Response<Self::BacktestStream>, Status> {
+        Ok(Response::new(backtest::backtest(self, request).await?))
     }
 
     async fn list_consumers(

@@ -27,7 +27,7 @@ pub(crate) fn passed() -> Failure {
 }
 
 /// What the caller's `grpc-timeout` leaves (the gRPC over HTTP/2 protocol: up to eight digits and a unit).
-pub(super) fn time_left(metadata: &MetadataMap) -> Option<Duration> {
+pub(crate) fn time_left(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let count: u64 = digits.parse().ok()?;

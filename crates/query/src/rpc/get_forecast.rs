@@ -5,7 +5,6 @@
 //! one; the fit comes after it, on a thread that may block.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +12,10 @@ use cornjacket_domain::{Caller, SeriesKey, Timestamp};
 use cornjacket_proto::query::{GetForecastRequest, GetForecastResponse};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{SeriesId, Snapshot, StoreError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot_with;
-use super::deadline::WAY_BACK;
 use super::query_series::{key_to_proto, maker};
 use super::{QueryRpc, invalid, printable, required, store_failed};
 
@@ -68,44 +65,6 @@ pub trait Forecasts: Debug + Send + Sync {
     ) -> Result<Fit, NoForecast>;
 }
 
-/// How many forecasts are made at once.
-#[derive(Debug)]
-pub struct Fits(Arc<Semaphore>);
-
-impl Default for Fits {
-    /// On half of the processors: whoever takes events in has the others.
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new((processors / 2).max(1))))
-    }
-}
-
-impl Fits {
-    /// Waits for a turn, as long as the caller does.
-    async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
-        let turn = timeout_at(deadline - WAY_BACK, self.0.clone().acquire_owned()).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| {
-            Failure::new(ErrorKind::Unavailable, "other forecasts are still being made")
-                .with_reason("BUSY", [])
-                .with_retry_after(Duration::from_secs(1))
-        })
-    }
-}
-
-/// A fit whose caller has gone goes on to its end, and its turn ends no earlier.
-async fn run(turn: OwnedSemaphorePermit, fit: Fit) -> Result<GetForecastResponse, Failure> {
-    let fitted = tokio::task::spawn_blocking(move || {
-        let response = fit();
-        drop(turn);
-        response
-    });
-    let fitted = fitted.await.map_err(|error| {
-        tracing::error!(%error, "a forecast did not end well");
-        Failure::new(ErrorKind::Internal, "the forecast failed")
-    })?;
-    fitted.map_err(refused)
-}
-
 pub(super) async fn get_forecast(
     rpc: &QueryRpc,
     deadline: Instant,
@@ -134,7 +93,7 @@ pub(super) async fn get_forecast(
     let question = ForecastQuestion { series, oldest: rpc.oldest_sample(), horizon, step, levels };
     let turn = rpc.fits.turn(deadline).await?;
     let fit = rpc.forecasts.prepare(snapshot().await?.as_mut(), question).await.map_err(refused)?;
-    let response = run(turn, fit).await?;
+    let response = turn.run(fit).await?.map_err(refused)?;
     Ok(GetForecastResponse { key: Some(key_to_proto(key)), unit, ..response })
 }
 
@@ -207,30 +166,5 @@ mod tests {
         for wrong in [0, -5] {
             assert!(is_about(&duration("step", of(wrong)).expect_err("wrong"), "step"), "{wrong}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_waits_too_long_for_a_turn_is_told_when_to_come_back() {
-        let fits = Fits(Arc::new(Semaphore::new(1)));
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let other = fits.0.clone().try_acquire_owned().expect("nobody has it");
-        let refused = fits.turn(deadline).await.expect_err("taken");
-        assert_eq!(refused.kind(), ErrorKind::Unavailable);
-        drop(other);
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let turn = fits.turn(deadline).await.expect("given back");
-        let (hold, fit_waits) = std::sync::mpsc::channel::<()>();
-        let (begins, begun) = tokio::sync::oneshot::channel();
-        let fit: Fit = Box::new(move || {
-            begins.send(()).expect("the test waits for it");
-            fit_waits.recv().expect_err("the test lets go of it");
-            Ok(GetForecastResponse::default())
-        });
-        let left = tokio::spawn(run(turn, fit));
-        begun.await.expect("it begins");
-        left.abort();
-        assert_eq!(fits.0.available_permits(), 0, "its caller has gone, and it goes on");
-        drop(hold);
-        drop(fits.turn(Instant::now() + Duration::from_secs(5)).await.expect("it has ended"));
     }
 }

@@ -116,7 +116,7 @@ pub(super) async fn window(
     Ok((low, high))
 }
 
-pub(super) fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Failure> {
+pub(crate) fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Failure> {
     let read =
         |time| Timestamp::from_proto(time).ok_or_else(|| invalid(field, "is out of range", "OUT_OF_RANGE"));
     time.map(read).transpose()
@@ -134,6 +134,6 @@ pub(super) fn for_caller(caller: &Caller, stored: &StoredEvent) -> Option<Result
 }
 
 /// What a caller may not see at all is not an empty list.
-pub(super) fn authorize_filter(caller: &Caller, subject: &str) -> Result<(), Failure> {
+pub(crate) fn authorize_filter(caller: &Caller, subject: &str) -> Result<(), Failure> {
     if subject.is_empty() { Ok(()) } else { caller.authorize_subject(subject) }
 }

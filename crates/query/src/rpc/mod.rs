@@ -1,7 +1,8 @@
 //! `cornjacket.query.v1.QueryService`, a file for each method.
 
 mod consistency;
-mod deadline;
+pub(crate) mod deadline;
+pub(crate) mod fits;
 pub(crate) mod get_event;
 mod get_event_timeline;
 mod get_forecast;
@@ -13,8 +14,9 @@ mod list_series;
 pub(crate) mod oldest;
 mod progress;
 mod query_series;
+mod score_series;
 mod tail_events;
-mod wide;
+pub(crate) mod wide;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,21 +30,24 @@ use cornjacket_proto::query::{
     GetForecastResponse, GetProjectionRequest, GetProjectionResponse, ListAnomaliesRequest,
     ListAnomaliesResponse, ListEventsRequest, ListEventsResponse, ListProjectionsRequest,
     ListProjectionsResponse, ListSeriesRequest, ListSeriesResponse, QuerySeriesRequest, QuerySeriesResponse,
-    TailEventsRequest,
+    ScoreSeriesRequest, ScoreSeriesResponse, TailEventsRequest,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::postgres::RelayCheckpoint;
-use cornjacket_store::{Consumers, EventLog, Rebuilds, Snapshots, StoreError};
+use cornjacket_store::{Consumers, EventLog, Models, Rebuilds, Snapshots, StoreError};
 use futures::stream::BoxStream;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use self::deadline::{time_left, until};
-pub use self::get_forecast::{Fit, Fits, ForecastQuestion, Forecasts, NoForecast};
+pub use self::fits::Fits;
+pub use self::get_forecast::{Fit, ForecastQuestion, Forecasts, NoForecast};
 pub use self::progress::Progress;
 pub use self::wide::Turns;
 
+use crate::admin::Detectors;
 use crate::projections::{Moment, Parameters};
+use crate::replays::Replays;
 
 /// What the methods read from.
 #[derive(Clone, Debug)]
@@ -79,6 +84,14 @@ pub struct QueryRpc {
     pub forecasts: Arc<dyn Forecasts>,
     /// How many are made at once.
     pub fits: Arc<Fits>,
+    /// Models that are registered.
+    pub models: Arc<dyn Models>,
+    /// What others can be made of.
+    pub detectors: Arc<dyn Detectors>,
+    /// What they are run with over what is stored.
+    pub replays: Arc<dyn Replays>,
+    /// How many are run at once.
+    pub runs: Arc<Fits>,
 }
 
 impl QueryRpc {
@@ -146,6 +159,14 @@ impl QueryService for QueryRpc {
     ) -> Result<Response<GetForecastResponse>, Status> {
         let deadline = self.deadline(&request);
         until(deadline, get_forecast::get_forecast(self, deadline, request)).await
+    }
+
+    async fn score_series(
+        &self,
+        request: Request<ScoreSeriesRequest>,
+    ) -> Result<Response<ScoreSeriesResponse>, Status> {
+        let deadline = self.deadline(&request);
+        until(deadline, score_series::score_series(self, deadline, request)).await
     }
 
     async fn list_series(

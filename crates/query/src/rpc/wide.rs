@@ -33,7 +33,7 @@ impl Default for Turns {
 
 /// The turn of one question, until it is dropped; the next one begins when it has rested.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     permit: Option<OwnedSemaphorePermit>,
     stored: watch::Receiver<u64>,
     /// When this part began, and where the log was; nothing while it rests.
@@ -42,7 +42,7 @@ pub(super) struct Turn {
 
 impl Turns {
     /// Waits for a turn, as long as the caller does. `stored` is where the log is.
-    pub(super) async fn next(
+    pub(crate) async fn next(
         &self,
         deadline: Instant,
         stored: watch::Receiver<u64>,

@@ -15,7 +15,9 @@ use super::models::model;
 use super::offsets::PostgresTx;
 use super::snapshot::PostgresSnapshot;
 use crate::models::{Change, Control, ModelId};
-use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
+use crate::scoring::{
+    DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
+};
 use crate::{SeriesId, StoreError, TimeRange};
 
 // The subquery sees the row as it was before.
@@ -56,6 +58,15 @@ const SCORES: &str = "select time, position, model_id, score, expected, lower, u
     from timeseries.scores
     where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
     order by time, position, model_id limit $6";
+const FINDINGS: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
+    from timeseries.scores
+    where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
+        and severity is not null
+    order by time, position, model_id limit $6";
+const TAKEN: &str = "select c.seq, c.change, c.series_id,
+        id, version, name, detector, code, subjects, metrics, parameters, m.after_position
+    from timeseries.control_marks m join timeseries.controls c on c.seq = m.seq join timeseries.models on id = c.model_id
+    where m.shard = $1 and (c.series_id is null or c.shard = m.shard) order by c.seq";
 const NAMES: &str = "select id, name, version from timeseries.models";
 const WAITING: &str = "select id, event from timeseries.outbox order by id limit $1";
 const ARRIVED: &str = "delete from timeseries.outbox where id = any($1)";
@@ -164,6 +175,28 @@ impl ScoringTx for PostgresTx {
     }
 }
 
+impl PostgresSnapshot {
+    async fn read_scores(
+        &mut self,
+        statement: &'static str,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Score>, StoreError> {
+        // No position is below 1.
+        let (time, position) = after.unwrap_or((range.start, 0));
+        let query = sqlx::query(statement)
+            .bind(series.0)
+            .bind(to_sql(time))
+            .bind(to_sql(range.end))
+            .bind(to_sql(time))
+            .bind(signed(position))
+            .bind(i64::from(limit));
+        query.fetch_all(&mut *self.0).await?.iter().map(|row| score(series, row)).collect()
+    }
+}
+
 #[async_trait]
 impl ScoringSnapshot for PostgresSnapshot {
     async fn scores(
@@ -173,16 +206,22 @@ impl ScoringSnapshot for PostgresSnapshot {
         after: Option<(Timestamp, u64)>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError> {
-        // No position is below 1.
-        let (time, position) = after.unwrap_or((range.start, 0));
-        let query = sqlx::query(SCORES)
-            .bind(series.0)
-            .bind(to_sql(time))
-            .bind(to_sql(range.end))
-            .bind(to_sql(time))
-            .bind(signed(position))
-            .bind(i64::from(limit));
-        query.fetch_all(&mut *self.0).await?.iter().map(|row| score(series, row)).collect()
+        self.read_scores(SCORES, series, range, after, limit).await
+    }
+
+    async fn findings(
+        &mut self,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Score>, StoreError> {
+        self.read_scores(FINDINGS, series, range, after, limit).await
+    }
+
+    async fn taken(&mut self, shard: u16) -> Result<Vec<Taken>, StoreError> {
+        let rows = sqlx::query(TAKEN).bind(i32::from(shard)).fetch_all(&mut *self.0).await?;
+        rows.iter().map(taken).collect()
     }
 
     async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError> {
@@ -227,6 +266,11 @@ fn control(row: &PgRow) -> Result<Control, StoreError> {
     let (change, series) = (row.try_get::<&str, _>(1)?, row.try_get::<Option<i64>, _>(2)?);
     let change = Change::from_kept(change, series.map(SeriesId));
     Ok(Control { seq: row.try_get::<i64, _>(0)?.cast_unsigned(), model: model(row, 3)?, change })
+}
+
+fn taken(row: &PgRow) -> Result<Taken, StoreError> {
+    let after_position = row.try_get::<i64, _>(11)?.cast_unsigned();
+    Ok(Taken { after_position, control: control(row)? })
 }
 
 fn saved(row: &PgRow) -> Result<(DetectorKey, SavedState), StoreError> {

@@ -16,7 +16,9 @@ use super::offsets::SqliteTx;
 use super::rows::{Statements, cut, statements};
 use super::snapshot::SqliteSnapshot;
 use crate::models::{Change, Control, ModelId};
-use crate::scoring::{DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Turn};
+use crate::scoring::{
+    DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
+};
 use crate::{SeriesId, StoreError, TimeRange};
 
 const OURS: &str = "select memory = ?2 from shards where shard = ?1";
@@ -58,6 +60,14 @@ static SEND: LazyLock<Statements> = LazyLock::new(|| statements("insert into out
 const SCORES: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
     from scores where series_id = ? and time < ? and (time, position) > (?, ?)
     order by time, position, model_id limit ?";
+const FINDINGS: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
+    from scores where series_id = ? and time < ? and (time, position) > (?, ?)
+        and severity is not null
+    order by time, position, model_id limit ?";
+const TAKEN: &str = "select c.seq, c.change, c.series_id,
+        id, version, name, detector, code, subjects, metrics, parameters, m.after_position
+    from control_marks m join controls c on c.seq = m.seq join models on id = c.model_id
+    where m.shard = ?1 and (c.series_id is null or c.shard = m.shard) order by c.seq";
 const NAMES: &str = "select id, name, version from models";
 const WAITING: &str = "select id, event from outbox order by id limit ?";
 static ARRIVED: LazyLock<Statements> = LazyLock::new(|| {
@@ -181,6 +191,28 @@ impl ScoringTx for SqliteTx {
     }
 }
 
+impl SqliteSnapshot {
+    async fn read_scores(
+        &mut self,
+        statement: &'static str,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Score>, StoreError> {
+        // No position is below 1.
+        let (time, position) = after.unwrap_or((range.start, 0));
+        let query = sqlx::query(statement)
+            .bind(series.0)
+            .bind(range.end.as_micros())
+            .bind(time.as_micros())
+            .bind(signed(position))
+            .bind(limit);
+        let rows = query.fetch_all(self.timeseries().await?).await?;
+        rows.iter().map(|row| score(series, row)).collect()
+    }
+}
+
 #[async_trait]
 impl ScoringSnapshot for SqliteSnapshot {
     async fn scores(
@@ -190,16 +222,22 @@ impl ScoringSnapshot for SqliteSnapshot {
         after: Option<(Timestamp, u64)>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError> {
-        // No position is below 1.
-        let (time, position) = after.unwrap_or((range.start, 0));
-        let query = sqlx::query(SCORES)
-            .bind(series.0)
-            .bind(range.end.as_micros())
-            .bind(time.as_micros())
-            .bind(signed(position))
-            .bind(limit);
-        let rows = query.fetch_all(self.timeseries().await?).await?;
-        rows.iter().map(|row| score(series, row)).collect()
+        self.read_scores(SCORES, series, range, after, limit).await
+    }
+
+    async fn findings(
+        &mut self,
+        series: SeriesId,
+        range: TimeRange,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Score>, StoreError> {
+        self.read_scores(FINDINGS, series, range, after, limit).await
+    }
+
+    async fn taken(&mut self, shard: u16) -> Result<Vec<Taken>, StoreError> {
+        let rows = sqlx::query(TAKEN).bind(shard).fetch_all(self.timeseries().await?).await?;
+        rows.iter().map(taken).collect()
     }
 
     async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError> {
@@ -250,6 +288,11 @@ fn control(row: &SqliteRow) -> Result<Control, StoreError> {
     let (change, series) = (row.try_get::<&str, _>(1)?, row.try_get::<Option<i64>, _>(2)?);
     let change = Change::from_kept(change, series.map(SeriesId));
     Ok(Control { seq: row.try_get::<i64, _>(0)?.cast_unsigned(), model: model(row, 3)?, change })
+}
+
+fn taken(row: &SqliteRow) -> Result<Taken, StoreError> {
+    let after_position = row.try_get::<i64, _>(11)?.cast_unsigned();
+    Ok(Taken { after_position, control: control(row)? })
 }
 
 fn saved(row: &SqliteRow) -> Result<(DetectorKey, SavedState), StoreError> {

@@ -173,6 +173,14 @@ async fn a_shard_notes_where_it_took_a_change(backend: Backend) -> anyhow::Resul
     tx.took_controls(4, 3, 18).await?;
     assert_eq!(tx.turn(4, 1).await?.controls, 3);
     assert_eq!(tx.turn(5, 1).await?.controls, 0, "another shard");
+    tx.commit().await?;
+    let taken = snapshot(&store).await?.taken(4).await?;
+    let places: Vec<_> =
+        taken.iter().map(|one| (one.after_position, one.control.seq, one.control.change)).collect();
+    let expected = [(17, 1, Mode::Active), (17, 2, Mode::Shadow), (18, 3, Mode::Off)];
+    assert_eq!(places, expected.map(|(after, seq, mode)| (after, seq, Change::Mode(mode))));
+    assert_eq!((taken[0].control.model.id, &taken[0].control.model.draft), (id, &draft("")));
+    assert!(snapshot(&store).await?.taken(5).await?.is_empty(), "another shard has taken nothing");
     Ok(())
 }
 
@@ -237,6 +245,10 @@ async fn scores_are_read_by_page_and_leave_with_their_day(backend: Backend) -> a
     assert_eq!(read(None, 10).await?, scores);
     assert_eq!(read(Some((scores[0].time, 1)), 2).await?, scores[1..3]);
     assert!(snapshot(&store).await?.scores(SeriesId(-1), always, None, 9).await?.is_empty());
+    let found =
+        async |after, limit| anyhow::Ok(snapshot(&store).await?.findings(id, always, after, limit).await?);
+    assert_eq!(found(None, 10).await?, scores[2..3], "only those with which an anomaly begins");
+    assert!(found(Some((scores[2].time, 4)), 10).await?.is_empty());
     store.series_retention.age(noon(), noon()).await?;
     assert_eq!(read(None, 10).await?, scores[1..]);
     Ok(())

@@ -43,7 +43,7 @@ pub(super) async fn query_series(
     for key in &keys {
         caller.authorize_state(&key.subject)?;
     }
-    let range = range(rpc, &request)?;
+    let range = range_of(rpc, request.start_time.as_ref(), request.end_time.as_ref())?;
     let subjects: BTreeSet<&str> = keys.iter().map(|key| key.subject.as_str()).collect();
     let subjects: Vec<&str> = subjects.into_iter().collect();
     let maker = maker(&subjects);
@@ -97,9 +97,14 @@ fn keys(wanted: Vec<query::SeriesKey>) -> Result<Vec<SeriesKey>, Failure> {
     Ok(keys)
 }
 
-fn range(rpc: &QueryRpc, request: &QuerySeriesRequest) -> Result<TimeRange, Failure> {
-    let end = time("end_time", request.end_time.as_ref())?.unwrap_or_else(|| rpc.clock.now());
-    let start = time("start_time", request.start_time.as_ref())?.unwrap_or(end - DEFAULT_RANGE);
+/// The range of a request that gives these times, or not.
+pub(super) fn range_of(
+    rpc: &QueryRpc,
+    start: Option<&prost_types::Timestamp>,
+    end: Option<&prost_types::Timestamp>,
+) -> Result<TimeRange, Failure> {
+    let end = time("end_time", end)?.unwrap_or_else(|| rpc.clock.now());
+    let start = time("start_time", start)?.unwrap_or(end - DEFAULT_RANGE);
     if start >= end {
         return Err(invalid("start_time", "must be before end_time", "OUT_OF_RANGE"));
     }

@@ -1,0 +1,166 @@
+//! What a backtest is asked to run, and with what it is compared.
+
+use std::collections::HashMap;
+
+use cornjacket_domain::{Caller, Patterns, SeriesKey, Timestamp};
+use cornjacket_proto::admin::{self, BacktestRequest};
+use cornjacket_proto::json::from_struct;
+use cornjacket_proto::status::Failure;
+use cornjacket_store::{ListedModel, Mode, Model, ModelId};
+
+use crate::admin::AdminRpc;
+use crate::replays;
+use crate::rpc::list_events::authorize_filter;
+use crate::rpc::{invalid, printable, store_failed};
+
+/// What a draft is called that has no name: what is random in a detector follows from it.
+const DRAFT: &str = "draft";
+
+/// Models by their ids, as NAME and version.
+pub(super) type Names = HashMap<ModelId, (String, u32)>;
+
+/// What is run.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub model: Model,
+    pub is_registered: bool,
+    /// With what these sent it is compared.
+    pub compared: Vec<ModelId>,
+    /// What models are called.
+    pub names: Names,
+    /// The version of the code that runs.
+    pub code: String,
+    /// What makes it other than it was.
+    pub notes: Vec<String>,
+    /// Pairs of patterns that subjects and metrics must both match.
+    patterns: Vec<(Patterns, Patterns)>,
+}
+
+impl Asked {
+    /// By a request. What a caller asks for by name must be the caller's to see.
+    pub async fn of(
+        rpc: &AdminRpc,
+        caller: &Caller,
+        request: &BacktestRequest,
+        oldest: Timestamp,
+    ) -> Result<Self, Failure> {
+        let draft = request.draft.as_ref();
+        let within = [
+            ("subjects", "metrics", &request.subjects, &request.metrics),
+            draft.map_or(("", "", &String::new(), &String::new()), |draft| {
+                ("draft.subjects", "draft.metrics", &draft.subjects, &draft.metrics)
+            }),
+        ]
+        .map(|(subjects_at, metrics_at, subjects, metrics)| {
+            printable(subjects_at, subjects)?;
+            printable(metrics_at, metrics)?;
+            if !subjects.contains('*') {
+                authorize_filter(caller, subjects)?;
+            }
+            Ok::<_, Failure>((pattern(subjects), pattern(metrics)))
+        });
+        let [request_patterns, draft_patterns] = within;
+        let mut patterns = vec![request_patterns?, draft_patterns?];
+        let listed = rpc.models.list().await.map_err(|error| store_failed(&error))?;
+        let (model, registered) = model(rpc, &listed, request)?;
+        patterns.push((pattern(&model.draft.subjects), pattern(&model.draft.metrics)));
+        let code = replays::code(rpc.detectors.as_ref(), &model.draft.detector);
+        Ok(Self {
+            notes: registered.map(|one| notes(one, &code, oldest)).unwrap_or_default(),
+            is_registered: registered.is_some(),
+            compared: compared(&listed, request, &model.draft.name)?,
+            names: listed
+                .iter()
+                .map(|one| (one.model.id, (one.model.draft.name.clone(), one.model.version)))
+                .collect(),
+            code,
+            patterns,
+            model,
+        })
+    }
+
+    /// Whether a series is gone over.
+    pub fn watches(&self, key: &SeriesKey) -> bool {
+        self.patterns
+            .iter()
+            .all(|(subjects, metrics)| subjects.allow(&key.subject) && metrics.allow(&key.metric))
+    }
+
+    /// The field with which fewer samples would be read of a series.
+    pub const fn narrower(&self) -> &'static str {
+        // A registered model goes over all that is stored.
+        if self.is_registered { "subjects" } else { "start_time" }
+    }
+
+    /// With what it is compared, as NAME/VERSION.
+    pub fn compared_names(&self) -> Vec<String> {
+        let names = self.compared.iter().filter_map(|id| self.names.get(id));
+        names.map(|(name, version)| format!("{name}/{version}")).collect()
+    }
+}
+
+fn pattern(text: &str) -> Patterns {
+    if text.is_empty() { Patterns::All } else { Patterns::Any(vec![text.to_owned()]) }
+}
+
+/// The model, and how it is listed when it is registered.
+fn model<'a>(
+    rpc: &AdminRpc,
+    listed: &'a [ListedModel],
+    request: &BacktestRequest,
+) -> Result<(Model, Option<&'a ListedModel>), Failure> {
+    match (&request.draft, request.model.as_str()) {
+        (None, "") => Err(invalid("draft", "must not be empty without a model", "REQUIRED")),
+        (Some(_), name) if !name.is_empty() => {
+            Err(invalid("draft", "must not be given beside a model", "MISMATCH"))
+        }
+        (Some(_), _) if request.version != 0 => Err(invalid("version", "needs a model", "MISMATCH")),
+        (Some(draft), _) => Ok((drafted(rpc, draft)?, None)),
+        (None, name) => {
+            let found = replays::find(listed, name, request.version)?;
+            replays::require(rpc.replays.as_ref(), ("model", &found.model.draft), false)?;
+            Ok((found.model.clone(), Some(found)))
+        }
+    }
+}
+
+fn drafted(rpc: &AdminRpc, draft: &admin::Model) -> Result<Model, Failure> {
+    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    let (name, parameters) =
+        (or(&draft.name, DRAFT), from_struct(draft.parameters.clone().unwrap_or_default()));
+    let series = (or(&draft.subjects, "*"), or(&draft.metrics, "*"));
+    let drafted = rpc.detectors.draft(&name, &draft.detector, (&series.0, &series.1), &parameters);
+    let drafted =
+        drafted.map_err(|(field, problem)| invalid(&format!("draft.{field}"), &problem, "INVALID"))?;
+    replays::require(rpc.replays.as_ref(), ("draft", &drafted), false)?;
+    Ok(Model { id: ModelId(0), version: 0, draft: drafted })
+}
+
+/// What makes a registered model's replay other than its run was.
+fn notes(listed: &ListedModel, code: &str, oldest: Timestamp) -> Vec<String> {
+    let registered_with = &listed.model.draft.code;
+    let other_code = (registered_with != code).then(|| {
+        format!(
+            "version {code} of the detector's code was run; the model was registered with {registered_with}"
+        )
+    });
+    let forgotten = (listed.made_at < oldest).then(|| {
+        let oldest = oldest.to_proto();
+        format!("samples from before {oldest} are no longer stored: what the model had learned from them it did not know")
+    });
+    other_code.into_iter().chain(forgotten).collect()
+}
+
+/// What runs now: the model that is named, the active version of that name, or all that are active.
+fn compared(listed: &[ListedModel], request: &BacktestRequest, name: &str) -> Result<Vec<ModelId>, Failure> {
+    if !request.compare_to.is_empty() {
+        let found = replays::find(listed, &request.compare_to, request.compare_version)?;
+        return Ok(vec![found.model.id]);
+    }
+    if request.compare_version != 0 {
+        return Err(invalid("compare_version", "needs compare_to", "MISMATCH"));
+    }
+    let active: Vec<&ListedModel> = listed.iter().filter(|one| one.mode == Mode::Active).collect();
+    let namesake = active.iter().find(|one| one.model.draft.name == name);
+    Ok(namesake.map_or_else(|| active.iter().map(|one| one.model.id).collect(), |one| vec![one.model.id]))
+}
