@@ -161,7 +161,7 @@ fn schemas_are_canonical_json() {
     assert_eq!(event["properties"]["position"]["format"], "uint64");
     assert_eq!(event["properties"]["eventTime"]["format"], "date-time");
     assert_eq!(event["properties"]["struct"]["additionalProperties"], true);
-    assert_eq!(event["oneOf"].as_array().map(Vec::len), Some(9), "eight payloads, or none");
+    assert_eq!(event["oneOf"].as_array().map(Vec::len), Some(10), "nine payloads, or none");
     let letter = schema(&document, "cornjacket.admin.v1.DeadLetter");
     assert_eq!(letter["properties"]["value"]["contentEncoding"], "base64");
     assert_eq!(letter["properties"]["partition"]["maximum"], json!(u32::MAX));
