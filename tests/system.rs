@@ -10,6 +10,7 @@ mod system {
     pub mod http;
     pub mod load;
     pub mod model_server;
+    pub mod operated;
     pub mod python_server;
     pub mod tools;
 
