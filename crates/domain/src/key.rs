@@ -43,6 +43,16 @@ fn uuid_v7_millis(id: &str) -> Option<[u8; 6]> {
     is_v7.then(|| uuid.as_bytes()[..6].try_into().expect("six of sixteen bytes"))
 }
 
+/// SHA-256 of texts, each with its length before it: no other texts have the same.
+pub fn digest_of<const N: usize>(parts: [&str; N]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
 /// SHA-256 over what makes two events the same: everything but position, ingest time and trace context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentDigest([u8; 32]);

@@ -21,7 +21,7 @@ pub mod violation;
 pub use caller::{Caller, Patterns, Scope};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use event::Event;
-pub use key::{ContentDigest, EventKey};
+pub use key::{ContentDigest, EventKey, digest_of};
 pub use limits::Limits;
 pub use series::{RollupStep, Sample, SeriesKey, Summary};
 pub use stored::StoredEvent;

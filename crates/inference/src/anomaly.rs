@@ -1,6 +1,6 @@
 //! Anomalies as events.
 
-use cornjacket_domain::{Sample, SeriesKey, Timestamp};
+use cornjacket_domain::{Sample, SeriesKey, Timestamp, digest_of};
 use cornjacket_proto::events::anomaly_detected::Contribution;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
@@ -94,14 +94,4 @@ pub fn event_id(anomaly: &AnomalyDetected, parameters: &str) -> String {
 pub(crate) fn id_of<const N: usize>(parts: [&str; N]) -> String {
     let bytes = digest_of(parts)[..16].try_into().expect("a digest is longer");
     Builder::from_custom_bytes(bytes).into_uuid().to_string()
-}
-
-/// SHA-256 of texts, each with its length before it: no other texts have the same.
-pub(crate) fn digest_of<const N: usize>(parts: [&str; N]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }

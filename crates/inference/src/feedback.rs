@@ -11,6 +11,8 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::feedback_reported::Verdict;
 use cornjacket_store::{StoreError, Tx, Word};
 
+use crate::outcome::failed;
+
 /// The consumer's name.
 pub const NAME: &str = "feedback";
 /// Where words are: types under `ai.`.
@@ -74,9 +76,7 @@ impl Handler<Box<dyn Tx>> for Feedback {
     async fn handle(&self, tx: &mut Box<dyn Tx>, events: &[Delivered], (): ()) -> Result<(), HandlerError> {
         for event in events {
             let Some(Payload::FeedbackReported(feedback)) = &event.event.payload else { continue };
-            self.take(tx.as_mut(), event, feedback)
-                .await
-                .map_err(|error| HandlerError::of_store(error.is_unfit(), error))?;
+            self.take(tx.as_mut(), event, feedback).await.map_err(failed)?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ pub mod forecasters;
 pub mod forwarder;
 pub mod history;
 pub mod nab;
+mod outcome;
 pub mod outlook;
 pub mod processor;
 pub mod remote;

@@ -8,6 +8,7 @@ use cornjacket_domain::{Partitions, Topic};
 use cornjacket_store::{StoreError, Tx};
 
 use crate::batch::{Batch, buckets, roll_up};
+use crate::outcome::failed;
 use crate::scorer::Scorer;
 
 /// The consumer's name.
@@ -75,8 +76,6 @@ impl Handler<Box<dyn Tx>> for Processor {
         if batch.too_old > 0 {
             metrics::counter!("cornjacket_samples_too_old_total").increment(batch.too_old);
         }
-        self.write(tx.as_mut(), events, &batch)
-            .await
-            .map_err(|error| HandlerError::of_store(error.is_unfit(), error))
+        self.write(tx.as_mut(), events, &batch).await.map_err(failed)
     }
 }

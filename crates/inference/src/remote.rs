@@ -33,6 +33,7 @@ use self::roster::{Duty, Roster};
 use self::windows::{Recent, Windows};
 use crate::batch::Batch;
 use crate::detectors::remote::WIDEST;
+use crate::outcome::failed;
 use crate::processor;
 
 /// The consumer's name.
@@ -147,8 +148,4 @@ impl Handler<Box<dyn Tx>> for RemoteScorer {
     ) -> Result<(), HandlerError> {
         found.write(tx.as_mut(), events).await.map_err(failed)
     }
-}
-
-fn failed(error: StoreError) -> HandlerError {
-    HandlerError::of_store(error.is_unfit(), error)
 }

@@ -22,6 +22,7 @@ use self::load::load;
 pub(crate) use self::load::resume;
 use crate::anomaly::Anomaly;
 use crate::detectors::Verdict;
+use crate::outcome;
 use crate::shard::Shard;
 use crate::watched::Watched;
 
@@ -175,16 +176,7 @@ impl Outcome {
         if verdict.score.is_none() && verdict.finding.is_none() {
             return;
         }
-        self.scores.push(Score {
-            series,
-            time: sample.time,
-            position: sample.position,
-            model,
-            score: verdict.score,
-            expected: verdict.expected.map(|expected| [expected.value, expected.lower, expected.upper]),
-            severity: verdict.finding.as_ref().map(|finding| i16::from(finding.severity as u8)),
-            unscored: None,
-        });
+        self.scores.push(outcome::score_of(series, sample, model, verdict));
     }
 
     fn bytes(&self) -> usize {
@@ -202,10 +194,6 @@ impl Outcome {
         if !self.waits.is_empty() {
             tx.wait_for(&self.waits).await?;
         }
-        if !self.anomalies.is_empty() {
-            metrics::counter!("cornjacket_inference_anomalies_total").increment(self.anomalies.len() as u64);
-            tx.send(&self.anomalies.into_values().collect::<Vec<_>>()).await?;
-        }
-        Ok(())
+        outcome::send(tx, &self.anomalies.into_values().collect::<Vec<_>>()).await
     }
 }

@@ -47,6 +47,16 @@ pub struct Heard {
     pub told: bool,
 }
 
+/// A reading of the vigil's clock, as it is kept: microseconds. Three hundred thousand years are enough.
+pub(crate) fn to_kept(reading: Duration) -> i64 {
+    i64::try_from(reading.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The reading that is kept as that.
+pub(crate) const fn from_kept(micros: i64) -> Duration {
+    Duration::from_micros(micros.cast_unsigned())
+}
+
 /// Waiting for samples, within a transaction.
 #[async_trait]
 pub trait QuietTx: Send {

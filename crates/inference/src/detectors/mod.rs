@@ -23,12 +23,11 @@ mod speed;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use cornjacket_domain::{Sample, SeriesKey};
+use cornjacket_domain::{Sample, SeriesKey, digest_of};
 use cornjacket_proto::events::anomaly_detected::Severity;
 use cornjacket_store::Draft;
 
 pub use self::remote::Remote;
-use crate::anomaly::digest_of;
 
 /// All kinds that run in this process, in the order in which they are listed to people. Beside them is [`remote`].
 pub const KINDS: &[&dyn Kind] = &[

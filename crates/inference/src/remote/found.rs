@@ -12,6 +12,7 @@ use super::served::Outcome;
 use crate::anomaly::Anomaly;
 use crate::batch::Batch;
 use crate::detectors::{Finding, Verdict};
+use crate::outcome;
 
 /// The state of a series in which an anomaly lasts. A series without one, or with another, has none.
 const LASTS: [u8; 1] = [1];
@@ -127,16 +128,8 @@ impl Writing {
                 self.states.insert((series, model.id), saved.clone());
             }
         }
-        self.scores.push(Score {
-            series,
-            time: sample.time,
-            position: sample.position,
-            model: model.id,
-            score: verdict.score,
-            expected: verdict.expected.map(|expected| [expected.value, expected.lower, expected.upper]),
-            severity: verdict.finding.as_ref().map(|finding| i16::from(finding.severity as u8)),
-            unscored: outcome.as_ref().err().cloned(),
-        });
+        let unscored = outcome.as_ref().err().cloned();
+        self.scores.push(Score { unscored, ..outcome::score_of(series, sample, model.id, &verdict) });
         if let (true, Some(finding), Some(cause)) = (duty.is_active, &verdict.finding, cause) {
             let time = sample.time;
             let anomaly = Anomaly {
@@ -162,11 +155,7 @@ impl Writing {
         if !self.states.is_empty() {
             tx.save_detectors(&self.states.into_iter().collect::<Vec<_>>()).await?;
         }
-        if !self.anomalies.is_empty() {
-            metrics::counter!("cornjacket_inference_anomalies_total").increment(self.anomalies.len() as u64);
-            tx.send(&self.anomalies.into_values().collect::<Vec<_>>()).await?;
-        }
-        Ok(())
+        outcome::send(tx, &self.anomalies.into_values().collect::<Vec<_>>()).await
     }
 }
 

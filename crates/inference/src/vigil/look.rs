@@ -13,6 +13,7 @@ use cornjacket_store::{ConsumerPartition, DetectorKey, Heard, Quiet, Range, Sele
 use super::{Ports, TICK, clock};
 use crate::anomaly::Anomaly;
 use crate::detectors::Finding;
+use crate::outcome;
 use crate::processor;
 use crate::scorer::resume;
 use crate::watched::Watcher;
@@ -193,10 +194,6 @@ impl Outcome {
         if !self.heard.is_empty() {
             tx.note(&self.heard).await?;
         }
-        if !self.anomalies.is_empty() {
-            metrics::counter!("cornjacket_inference_anomalies_total").increment(self.anomalies.len() as u64);
-            tx.send(&self.anomalies).await?;
-        }
-        Ok(())
+        outcome::send(tx, &self.anomalies).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cornjacket_domain::{Caller, Event, Limits, Timestamp};
+use cornjacket_domain::{Caller, Event, Limits, Timestamp, digest_of};
 use cornjacket_proto::admin::report_feedback_request::{FalseAlarm, Missed, Word};
 use cornjacket_proto::admin::{ReportFeedbackRequest, ReportFeedbackResponse};
 use cornjacket_proto::events as proto;
@@ -13,7 +13,6 @@ use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::feedback_reported::Verdict;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{Appended, Mode};
-use sha2::{Digest, Sha256};
 use tonic::Request;
 
 use super::AdminRpc;
@@ -116,8 +115,7 @@ fn id_of(feedback: &FeedbackReported) -> String {
     let time = feedback.missed_time.as_ref().map(ToString::to_string).unwrap_or_default();
     let FeedbackReported { series_subject, metric, model, model_version, anomaly_source, anomaly_id, .. } =
         feedback;
-    let mut hash = Sha256::new();
-    for part in [
+    let parts = [
         series_subject,
         metric,
         model,
@@ -126,9 +124,6 @@ fn id_of(feedback: &FeedbackReported) -> String {
         anomaly_id,
         &time,
         &feedback.reported_by,
-    ] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    URL_SAFE_NO_PAD.encode(&hash.finalize()[..16])
+    ];
+    URL_SAFE_NO_PAD.encode(&digest_of(parts.map(String::as_str))[..16])
 }

@@ -17,7 +17,7 @@ use tonic::Request;
 
 use super::consistency::snapshot_with;
 use super::query_series::{key_to_proto, maker};
-use super::{QueryRpc, invalid, printable, required, store_failed};
+use super::{QueryRpc, authorize_series, invalid, store_failed};
 
 /// For which probabilities there are intervals where nobody says.
 const USUAL_LEVELS: [f64; 2] = [0.5, 0.9];
@@ -72,11 +72,7 @@ pub(super) async fn get_forecast(
 ) -> Result<GetForecastResponse, Failure> {
     let caller = Caller::of(request.extensions())?;
     let request = request.into_inner();
-    for (field, value) in [("subject", &request.subject), ("metric", &request.metric)] {
-        required(field, value)?;
-        printable(field, value)?;
-    }
-    caller.authorize_state(&request.subject)?;
+    authorize_series(&caller, &request.subject, &request.metric)?;
     let horizon = duration("horizon", request.horizon)?;
     let horizon = horizon.ok_or_else(|| invalid("horizon", "must not be empty", "REQUIRED"))?;
     let step = duration("step", request.step)?;

@@ -218,6 +218,15 @@ pub(crate) fn given(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// Whether a request names a series that the caller may read.
+fn authorize_series(caller: &Caller, subject: &str, metric: &str) -> Result<(), Failure> {
+    for (field, value) in [("subject", subject), ("metric", metric)] {
+        required(field, value)?;
+        printable(field, value)?;
+    }
+    caller.authorize_state(subject)
+}
+
 /// No text of ours has control characters, and PostgreSQL keeps no NUL.
 pub(crate) fn printable(field: &str, value: &str) -> Result<(), Failure> {
     if cornjacket_domain::clean::is_printable(value) {

@@ -13,7 +13,7 @@ use tonic::Request;
 
 use super::consistency::snapshot_with;
 use super::query_series::{key_to_proto, maker, range_of};
-use super::{QueryRpc, deadline, invalid, printable, required, store_failed};
+use super::{QueryRpc, authorize_series, deadline, invalid, store_failed};
 use crate::page::{self, Cursor};
 use crate::replays::{self, Asker, Judged, Replay, ReplayQuestion, Waits};
 
@@ -44,11 +44,7 @@ pub(super) async fn score_series(
 ) -> Result<ScoreSeriesResponse, Failure> {
     let caller = Caller::of(request.extensions())?;
     let request = request.into_inner();
-    for (field, value) in [("subject", &request.subject), ("metric", &request.metric)] {
-        required(field, value)?;
-        printable(field, value)?;
-    }
-    caller.authorize_state(&request.subject)?;
+    authorize_series(&caller, &request.subject, &request.metric)?;
     let size = page::size_within(request.page_size, DEFAULT, MOST)?;
     let cursor = cursor(&request);
     let after: Option<After> = cursor.read(&request.page_token)?;

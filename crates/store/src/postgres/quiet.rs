@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use super::event_log::{from_sql, signed, to_sql};
 use super::offsets::PostgresTx;
 use crate::models::ModelId;
-use crate::quiet::{Heard, Quiet, QuietTx, Vigil};
+use crate::quiet::{Heard, Quiet, QuietTx, Vigil, from_kept, to_kept};
 use crate::scoring::DetectorKey;
 use crate::{SeriesId, StoreError};
 
@@ -49,24 +49,24 @@ impl QuietTx for PostgresTx {
         let row = sqlx::query(VIGIL).fetch_optional(&mut *self.0).await?;
         let vigil = |row: PgRow| {
             Ok(Vigil {
-                open: micros(&row, 0)?,
+                open: from_kept(row.try_get(0)?),
                 until: from_sql(row.try_get(1)?),
                 since: from_sql(row.try_get(2)?),
-                open_before: micros(&row, 3)?,
+                open_before: from_kept(row.try_get(3)?),
             })
         };
         row.map(vigil).transpose()
     }
 
     async fn keep_vigil(&mut self, vigil: &Vigil) -> Result<(), StoreError> {
-        let query = sqlx::query(KEEP).bind(to_micros(vigil.open)).bind(to_sql(vigil.until));
-        let query = query.bind(to_sql(vigil.since)).bind(to_micros(vigil.open_before));
+        let query = sqlx::query(KEEP).bind(to_kept(vigil.open)).bind(to_sql(vigil.until));
+        let query = query.bind(to_sql(vigil.since)).bind(to_kept(vigil.open_before));
         query.execute(&mut *self.0).await?;
         Ok(())
     }
 
     async fn due(&mut self, open: Duration, limit: u32) -> Result<Vec<Quiet>, StoreError> {
-        let query = sqlx::query(DUE).bind(to_micros(open)).bind(i64::from(limit));
+        let query = sqlx::query(DUE).bind(to_kept(open)).bind(i64::from(limit));
         query.fetch_all(&mut *self.0).await?.iter().map(quiet).collect()
     }
 
@@ -76,8 +76,8 @@ impl QuietTx for PostgresTx {
             .bind(series)
             .bind(models)
             .bind(heard.iter().map(|(_, heard)| signed(heard.noted)).collect::<Vec<_>>())
-            .bind(heard.iter().map(|(_, heard)| to_micros(heard.at)).collect::<Vec<_>>())
-            .bind(heard.iter().map(|(_, heard)| to_micros(heard.due)).collect::<Vec<_>>())
+            .bind(heard.iter().map(|(_, heard)| to_kept(heard.at)).collect::<Vec<_>>())
+            .bind(heard.iter().map(|(_, heard)| to_kept(heard.due)).collect::<Vec<_>>())
             .bind(heard.iter().map(|(_, heard)| heard.told).collect::<Vec<_>>());
         query.execute(&mut *self.0).await?;
         Ok(())
@@ -105,18 +105,9 @@ fn quiet(row: &PgRow) -> Result<Quiet, StoreError> {
         last: last.transpose()?,
         heard: Heard {
             noted: row.try_get::<i64, _>(4)?.cast_unsigned(),
-            at: micros(row, 5)?,
-            due: micros(row, 6)?,
+            at: from_kept(row.try_get(5)?),
+            due: from_kept(row.try_get(6)?),
             told: row.try_get(7)?,
         },
     })
-}
-
-fn micros(row: &PgRow, column: usize) -> Result<Duration, StoreError> {
-    Ok(Duration::from_micros(row.try_get::<i64, _>(column)?.cast_unsigned()))
-}
-
-/// Three hundred thousand years are enough.
-fn to_micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::event_log::signed;
 use super::offsets::SqliteTx;
 use crate::models::ModelId;
-use crate::quiet::{Heard, Quiet, QuietTx, Vigil};
+use crate::quiet::{Heard, Quiet, QuietTx, Vigil, from_kept, to_kept};
 use crate::scoring::DetectorKey;
 use crate::{SeriesId, StoreError};
 
@@ -43,31 +43,31 @@ impl QuietTx for SqliteTx {
         let row = sqlx::query(VIGIL).fetch_optional(&mut *self.0).await?;
         let vigil = |row: SqliteRow| {
             Ok(Vigil {
-                open: micros(&row, 0)?,
+                open: from_kept(row.try_get(0)?),
                 until: Timestamp::from_micros(row.try_get(1)?),
                 since: Timestamp::from_micros(row.try_get(2)?),
-                open_before: micros(&row, 3)?,
+                open_before: from_kept(row.try_get(3)?),
             })
         };
         row.map(vigil).transpose()
     }
 
     async fn keep_vigil(&mut self, vigil: &Vigil) -> Result<(), StoreError> {
-        let query = sqlx::query(KEEP).bind(to_micros(vigil.open)).bind(vigil.until.as_micros());
-        let query = query.bind(vigil.since.as_micros()).bind(to_micros(vigil.open_before));
+        let query = sqlx::query(KEEP).bind(to_kept(vigil.open)).bind(vigil.until.as_micros());
+        let query = query.bind(vigil.since.as_micros()).bind(to_kept(vigil.open_before));
         query.execute(&mut *self.0).await?;
         Ok(())
     }
 
     async fn due(&mut self, open: Duration, limit: u32) -> Result<Vec<Quiet>, StoreError> {
-        let query = sqlx::query(DUE).bind(to_micros(open)).bind(limit);
+        let query = sqlx::query(DUE).bind(to_kept(open)).bind(limit);
         query.fetch_all(&mut *self.0).await?.iter().map(quiet).collect()
     }
 
     async fn note(&mut self, heard: &[(DetectorKey, Heard)]) -> Result<(), StoreError> {
         for ((series, model), heard) in heard {
-            let query = sqlx::query(NOTE).bind(signed(heard.noted)).bind(to_micros(heard.at));
-            let query = query.bind(to_micros(heard.due)).bind(heard.told).bind(series.0).bind(model.0);
+            let query = sqlx::query(NOTE).bind(signed(heard.noted)).bind(to_kept(heard.at));
+            let query = query.bind(to_kept(heard.due)).bind(heard.told).bind(series.0).bind(model.0);
             query.execute(&mut *self.0).await?;
         }
         Ok(())
@@ -92,18 +92,9 @@ fn quiet(row: &SqliteRow) -> Result<Quiet, StoreError> {
         last: last.transpose()?,
         heard: Heard {
             noted: row.try_get::<i64, _>(4)?.cast_unsigned(),
-            at: micros(row, 5)?,
-            due: micros(row, 6)?,
+            at: from_kept(row.try_get(5)?),
+            due: from_kept(row.try_get(6)?),
             told: row.try_get(7)?,
         },
     })
-}
-
-fn micros(row: &SqliteRow, column: usize) -> Result<Duration, StoreError> {
-    Ok(Duration::from_micros(row.try_get::<i64, _>(column)?.cast_unsigned()))
-}
-
-/// Three hundred thousand years are enough.
-fn to_micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
