@@ -20,6 +20,7 @@ async fn what_is_ours_to_say_nobody_else_says() -> anyhow::Result<()> {
         (&people, "mine", "ai.anomaly_detected", true),
         (&model, "mine", "ai.anomaly_detected", false),
         (&model, "cornjacket/inference", "ai.anomaly_detected", true),
+        (&model, "mine", "ai.feedback_reported", true),
         (&Scope::ALL, "cornjacket/admin", "user.action", true),
     ] {
         let event = cornjacket_proto::events::Event {

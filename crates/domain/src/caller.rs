@@ -123,6 +123,10 @@ impl Caller {
         if event.source().starts_with(OUR_SOURCES) {
             return Err(refused("RESERVED", format!("source {:?} is Cornjacket's own", event.source())));
         }
+        // A word counts for any series, under anybody's name: `ReportFeedback` sees to that.
+        if event.event_type() == FEEDBACK {
+            return Err(refused("RESERVED", format!("type {FEEDBACK:?} is for ReportFeedback")));
+        }
         if event.event_type().starts_with(OUR_TYPES) && self.authorize(Scope::Insights).is_err() {
             let (kind, scope) = (event.event_type(), Scope::Insights.name());
             let message =
@@ -179,6 +183,10 @@ impl Caller {
 /// What the sources and types of our own findings begin with.
 const OUR_SOURCES: &str = "cornjacket/";
 const OUR_TYPES: &str = "ai.";
+/// The source of people's words: who they are and whether they may was seen to by then.
+pub const FEEDBACK_SOURCE: &str = "cornjacket/feedback";
+/// What such a word is.
+const FEEDBACK: &str = "ai.feedback_reported";
 
 fn denied(field: &str, value: &str) -> Failure {
     let reason = if field == "source" { "SOURCE_DENIED" } else { "SUBJECT_DENIED" };
@@ -295,6 +303,7 @@ mod tests {
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
         assert!(refused.message().contains("\"insights\""), "{refused}");
         assert!(model.authorize_write(&insight).is_ok());
+        assert!(model.authorize_write(&event("models/python", FEEDBACK)).is_err(), "in anybody's name");
         assert!(device.authorize_write(&event("pump-7", "sensor.reading")).is_ok());
         for kind in ["ai.anomaly_detected", "sensor.reading"] {
             let ours = event("cornjacket/inference", kind);

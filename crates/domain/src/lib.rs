@@ -18,7 +18,7 @@ pub mod token;
 pub mod topic;
 pub mod violation;
 
-pub use caller::{Caller, Patterns, Scope};
+pub use caller::{Caller, FEEDBACK_SOURCE, Patterns, Scope};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use event::Event;
 pub use key::{ContentDigest, EventKey, digest_of};

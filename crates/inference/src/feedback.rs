@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use cornjacket_bus::{Delivered, Handler, HandlerError};
-use cornjacket_domain::{Partitions, SeriesKey, Topic};
+use cornjacket_domain::{FEEDBACK_SOURCE, Partitions, SeriesKey, Topic};
 use cornjacket_proto::events::FeedbackReported;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::feedback_reported::Verdict;
@@ -76,6 +76,10 @@ impl Handler<Box<dyn Tx>> for Feedback {
     async fn handle(&self, tx: &mut Box<dyn Tx>, events: &[Delivered], (): ()) -> Result<(), HandlerError> {
         for event in events {
             let Some(Payload::FeedbackReported(feedback)) = &event.event.payload else { continue };
+            // What says who said it, and of which series, was seen to where the source is ours.
+            if event.event.source != FEEDBACK_SOURCE {
+                continue;
+            }
             self.take(tx.as_mut(), event, feedback).await.map_err(failed)?;
         }
         Ok(())

@@ -8,6 +8,7 @@
 
 mod controls;
 mod load;
+mod pace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use self::load::load;
 pub(crate) use self::load::resume;
+use self::pace::Pace;
 use crate::anomaly::Anomaly;
 use crate::detectors::Verdict;
 use crate::outcome;
@@ -44,6 +46,14 @@ pub(crate) struct Scorer {
 
 /// The samples of a transaction of one shard: of each series in the order of positions.
 pub(crate) type BySeries<'a> = BTreeMap<SeriesId, (&'a SeriesKey, Vec<Sample>)>;
+
+/// The samples of a series in a transaction.
+#[derive(Clone, Copy)]
+struct Samples<'a> {
+    series: SeriesId,
+    key: &'a SeriesKey,
+    samples: &'a [Sample],
+}
 
 /// What is to be written.
 #[derive(Debug, Default)]
@@ -94,7 +104,12 @@ impl Scorer {
         for chunk in series.chunks(AT_ONCE) {
             let keys = chunk.iter().map(|(id, (key, _))| (**id, *key));
             let loaded = load(tx, &shard.watching, &mut warm, keys, first.position).await?;
-            self.observe(&mut shard, chunk, loaded, &causes, &mut outcome);
+            let mut pace = Pace::begin();
+            for ((series, (key, samples)), watched) in chunk.iter().zip(loaded) {
+                let samples = Samples { series: **series, key, samples };
+                self.observe(&mut shard, samples, watched, &causes, &mut outcome);
+                pace.keep(tx).await?;
+            }
             if outcome.bytes() > AT_ONCE_BYTES {
                 std::mem::take(&mut outcome).write(tx).await?;
             }
@@ -124,41 +139,39 @@ impl Scorer {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default().clone()
     }
 
-    /// Has the detectors of some series see their samples.
+    /// Has the detectors of a series see its samples.
     fn observe(
         &self,
         shard: &mut Shard,
-        chunk: &[(&SeriesId, &(&SeriesKey, Vec<Sample>))],
-        loaded: Vec<Watched>,
+        Samples { series, key, samples }: Samples<'_>,
+        mut watched: Watched,
         causes: &HashMap<u64, &Event>,
         outcome: &mut Outcome,
     ) {
-        for ((series, (key, samples)), mut watched) in chunk.iter().zip(loaded) {
-            for watcher in &mut watched.watchers {
-                let model = &watcher.model.model;
-                let (id, is_active) = (model.id, shard.watching.is_active(model.id));
-                for sample in samples {
-                    let Some(verdict) = watcher.observe(sample) else { continue };
-                    outcome.score(**series, sample, id, &verdict);
-                    if let (true, Some(finding), Some(cause)) =
-                        (is_active, &verdict.finding, causes.get(&sample.position))
-                    {
-                        let model = &watcher.model.model;
-                        let (time, score, expected) = (sample.time, verdict.score, verdict.expected);
-                        let anomaly = Anomaly { key, time, sample, cause, model, score, expected, finding };
-                        outcome.anomalies.insert((sample.position, **series, id), anomaly.encode());
-                    }
-                }
-                if watcher.begins_to_wait() {
-                    outcome.waits.push((**series, id));
-                }
-                if watcher.is_due() {
-                    outcome.states.extend(watcher.save(**series));
+        for watcher in &mut watched.watchers {
+            let model = &watcher.model.model;
+            let (id, is_active) = (model.id, shard.watching.is_active(model.id));
+            for sample in samples {
+                let Some(verdict) = watcher.observe(sample) else { continue };
+                outcome.score(series, sample, id, &verdict);
+                if let (true, Some(finding), Some(cause)) =
+                    (is_active, &verdict.finding, causes.get(&sample.position))
+                {
+                    let model = &watcher.model.model;
+                    let (time, score, expected) = (sample.time, verdict.score, verdict.expected);
+                    let anomaly = Anomaly { key, time, sample, cause, model, score, expected, finding };
+                    outcome.anomalies.insert((sample.position, series, id), anomaly.encode());
                 }
             }
-            shard.keep(**series, watched);
-            self.let_go(shard, outcome);
+            if watcher.begins_to_wait() {
+                outcome.waits.push((series, id));
+            }
+            if watcher.is_due() {
+                outcome.states.extend(watcher.save(series));
+            }
         }
+        shard.keep(series, watched);
+        self.let_go(shard, outcome);
     }
 
     /// Keeps the memory of a shard within its limit.

@@ -63,6 +63,9 @@ pub trait Offsets: Debug + Send + Sync {
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
 pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + ModelsTx + QuietTx + DeadLettersTx {
+    /// Says that somebody still works: the database cuts off who is silent in a transaction for two seconds.
+    async fn touch(&mut self) -> Result<(), StoreError>;
+
     /// Makes effect and progress durable together.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cornjacket_domain::SeriesKey;
 use cornjacket_store::{DetectorKey, SavedState, SeriesId, StoreError, Tx};
 
+use super::pace::Pace;
 use crate::watched::{Mark, Watched, Watcher};
 use crate::watching::{InForce, Watching};
 
@@ -54,10 +55,11 @@ pub(crate) async fn resume(
     }
     let since = tx.samples_since(&marks, position).await?;
     let samples = |id: &SeriesId| since.get(id).map(Vec::as_slice).unwrap_or_default();
-    let mut resumed = Vec::with_capacity(saved.len());
+    let (mut resumed, mut pace) = (Vec::with_capacity(saved.len()), Pace::begin());
     for (id, model) in wanted {
         let Some(state) = saved.get(&(*id, model.model.id)) else { continue };
         resumed.extend(one(*id, model, state, samples(id)).map(|watcher| (*id, watcher)));
+        pace.keep(tx).await?;
     }
     Ok(resumed)
 }

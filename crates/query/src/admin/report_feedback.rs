@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cornjacket_domain::{Caller, Event, Limits, Timestamp, digest_of};
+use cornjacket_domain::{Caller, Event, FEEDBACK_SOURCE, Limits, Timestamp, digest_of};
 use cornjacket_proto::admin::report_feedback_request::{FalseAlarm, Missed, Word};
 use cornjacket_proto::admin::{ReportFeedbackRequest, ReportFeedbackResponse};
 use cornjacket_proto::events as proto;
@@ -20,7 +20,6 @@ use crate::rpc::get_event::find;
 use crate::rpc::{decode, invalid, required, store_failed};
 
 const TYPE: &str = "ai.feedback_reported";
-const SOURCE: &str = "cornjacket/feedback";
 /// Where anomalies are from, unless it is said.
 const ANOMALIES: &str = "cornjacket/inference";
 /// How long looking for an anomaly may take.
@@ -41,7 +40,7 @@ pub(super) async fn report_feedback(
     let feedback = FeedbackReported { comment, reported_by: by, ..feedback };
     let event = proto::Event {
         id: id_of(&feedback),
-        source: SOURCE.to_owned(),
+        source: FEEDBACK_SOURCE.to_owned(),
         r#type: TYPE.to_owned(),
         subject: feedback.series_subject.clone(),
         payload: Some(Payload::FeedbackReported(feedback)),

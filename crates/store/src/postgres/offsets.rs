@@ -19,6 +19,7 @@ const ENTER: &str = "insert into timeseries.progress (consumer, topic, partition
 const MOVE: &str = "update timeseries.progress set next_offset = $6, last_position = $7
     where consumer = $1 and topic = $2 and partition = $3 and next_offset = $4 and last_position = $5
         and (select pg_advisory_xact_lock(hashtext($1), $3)) is not null";
+const TOUCH: &str = "select 1";
 
 /// Offsets in a [`PostgresStore`].
 #[derive(Debug)]
@@ -79,6 +80,11 @@ pub(crate) struct PostgresTx(pub(crate) Transaction<'static, Postgres>, pub(crat
 
 #[async_trait]
 impl Tx for PostgresTx {
+    async fn touch(&mut self) -> Result<(), StoreError> {
+        sqlx::query(TOUCH).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         self.0.commit().await?;
         self.1.wake();

@@ -77,6 +77,11 @@ pub(super) struct SqliteTx(pub(super) Transaction<'static, Sqlite>, pub(super) W
 
 #[async_trait]
 impl Tx for SqliteTx {
+    async fn touch(&mut self) -> Result<(), StoreError> {
+        // Nobody is cut off here.
+        Ok(())
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         self.0.commit().await?;
         self.1.wake();
