@@ -17,6 +17,7 @@ mod system {
     mod anomalies;
     mod backtest;
     mod bus_tail;
+    mod counts;
     mod crash;
     mod devices;
     mod devices_crash;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cornjacket_bus::{Delivered, Handler};
 use cornjacket_domain::{Clock, StoredEvent, SystemClock, Timestamp, Topic};
-use cornjacket_inference::{Processor, processor};
+use cornjacket_inference::{Counted, Processor, processor};
 use cornjacket_proto::admin::{Model, ModelMode, RegisterModelRequest, SetModelModeRequest};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event, TraceContext};
@@ -229,7 +229,12 @@ async fn undisturbed(store: &Store, log: &[StoredEvent]) -> anyhow::Result<Said>
         store.models.register(&draft, mode, Some("operator"), ALWAYS.start).await?;
     }
     let keep = Duration::from_hours(24 * 7);
-    let options = processor::Options { keep, partitions: store.partitions, state_bytes: 1 << 30 };
+    let options = processor::Options {
+        keep,
+        counted: Counted::default(),
+        partitions: store.partitions,
+        state_bytes: 1 << 30,
+    };
     let processor = Processor::new(options);
     for partition in 0..store.partitions.count() {
         let mut offset = 0;

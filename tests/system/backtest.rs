@@ -22,7 +22,10 @@ use super::operated::run;
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The last message of a backtest.
-async fn backtest(cornjacket: &Cornjacket, request: BacktestRequest) -> Result<BacktestResponse, Status> {
+pub(super) async fn backtest(
+    cornjacket: &Cornjacket,
+    request: BacktestRequest,
+) -> Result<BacktestResponse, Status> {
     let mut admin = cornjacket.admin().await.map_err(|error| Status::unavailable(error.to_string()))?;
     last(admin.backtest(request).await?.into_inner()).await
 }
@@ -209,7 +212,7 @@ async fn scores_on_demand_are_those_that_were_given(
     Ok(())
 }
 
-async fn scored(
+pub(super) async fn scored(
     cornjacket: &Cornjacket,
     mut request: ScoreSeriesRequest,
 ) -> anyhow::Result<Vec<ScoredSample>> {

@@ -14,8 +14,11 @@ use cornjacket_testkit::wait;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The consumers that are not projections.
-const INFERENCE: (&str, Topic) = ("inference", Topic::SensorEvents);
+/// A consumer, and a topic that it reads.
+pub type Reader = (&'static str, Topic);
+
+/// Who writes series, where nothing is counted.
+const INFERENCE: Reader = ("inference", Topic::SensorEvents);
 const ALWAYS: TimeRange =
     TimeRange { start: Timestamp::from_micros(0), end: Timestamp::from_micros(4_000_000_000_000_000) };
 
@@ -23,6 +26,19 @@ const ALWAYS: TimeRange =
 struct Series {
     samples: Vec<Sample>,
     rollups: BTreeMap<(RollupStep, Timestamp), Summary>,
+}
+
+impl Series {
+    fn add(&mut self, time: Timestamp, position: u64, value: f64) {
+        let sample = Sample { time, position, value };
+        self.samples.push(sample);
+        for step in RollupStep::ALL {
+            let bucket = (step, step.bucket_of(time));
+            let known = self.rollups.get(&bucket);
+            let summary = known.map_or_else(|| Summary::of(sample), |known| known.with(sample));
+            self.rollups.insert(bucket, summary);
+        }
+    }
 }
 
 /// Every state and every series of a log.
@@ -50,16 +66,25 @@ impl Expected {
         let Some(Payload::SensorReading(reading)) = &event.payload else { return };
         for measurement in &reading.measurements {
             let key = SeriesKey { subject: event.subject.clone(), metric: measurement.metric.clone() };
-            let sample = Sample { time, position: event.position, value: measurement.value };
-            let series = self.series.entry(key).or_default();
-            series.samples.push(sample);
-            for step in RollupStep::ALL {
-                let bucket = (step, step.bucket_of(time));
-                let known = series.rollups.get(&bucket);
-                let summary = known.map_or_else(|| Summary::of(sample), |known| known.with(sample));
-                series.rollups.insert(bucket, summary);
-            }
+            self.series.entry(key).or_default().add(time, event.position, measurement.value);
         }
+    }
+
+    /// With what events of these types count.
+    pub fn and_counts(mut self, log: &[StoredEvent], types: &[&str]) -> anyhow::Result<Self> {
+        let mut minutes: BTreeMap<_, u32> = BTreeMap::new();
+        for (event, time) in events(log, |event| types.contains(&event.r#type.as_str()))? {
+            let key = SeriesKey::counting(&event.subject, &event.r#type);
+            let minute = minutes.entry((key.clone(), RollupStep::Minute.bucket_of(time))).or_default();
+            *minute += 1;
+            self.series.entry(key).or_default().add(time, event.position, f64::from(*minute));
+        }
+        Ok(self)
+    }
+
+    /// The samples of every series, in the order of positions.
+    pub fn samples(&self) -> impl Iterator<Item = (&SeriesKey, &[Sample])> {
+        self.series.iter().map(|(key, series)| (key, series.samples.as_slice()))
     }
 
     /// All of it is stored, to the last bit, and no other series.
@@ -143,15 +168,25 @@ pub async fn check_states(
 
 /// Waits until every consumer has read all that the log has for it.
 pub async fn until_read(store: &Store, log: &[StoredEvent], deadline: Duration) -> anyhow::Result<()> {
+    let mut readers = vec![INFERENCE];
+    for projection in projections::ALL {
+        readers.extend(projection.topics().into_iter().map(|topic| (projection.id.name, topic)));
+    }
+    until_read_by(&readers, store, log, deadline).await
+}
+
+/// Waits until these have read all that the log has for them.
+pub async fn until_read_by(
+    readers: &[Reader],
+    store: &Store,
+    log: &[StoredEvent],
+    deadline: Duration,
+) -> anyhow::Result<()> {
     let partitions: Partitions = store.partitions;
     let mut last: BTreeMap<(Topic, u16), u64> = BTreeMap::new();
     for stored in log {
         let place = (Topic::of_type(&stored.event_type), partitions.of_subject(&stored.subject));
         last.insert(place, stored.position);
-    }
-    let mut readers = vec![INFERENCE];
-    for projection in projections::ALL {
-        readers.extend(projection.topics().into_iter().map(|topic| (projection.id.name, topic)));
     }
     wait::until(deadline, "every consumer has read the log", async || {
         let Ok(consumers) = store.consumers.list().await else { return false };

@@ -43,7 +43,7 @@ async fn last_of(cornjacket: &Cornjacket, count: usize) -> anyhow::Result<(Strin
 }
 
 /// Waits until so many events were looked at for words: anomalies are on that topic too.
-async fn until_heard(cornjacket: &Cornjacket, count: u32) -> anyhow::Result<()> {
+pub(super) async fn until_heard(cornjacket: &Cornjacket, count: u32) -> anyhow::Result<()> {
     wait::until(SOON, "words are taken", async || {
         let metrics = http_get(cornjacket.ops, "/metrics").await.unwrap_or_default();
         let counter = "cornjacket_consumer_events_total{consumer=\"feedback\"} ";

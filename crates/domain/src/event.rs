@@ -139,9 +139,14 @@ fn check_names(event: &proto::Event, checker: &mut Checker) {
     if event.subject.contains(['+', '#']) {
         checker.fail("subject", Reason::Grammar, "`+` and `#` are not allowed");
     }
-    if !event.r#type.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+    if !is_in_grammar(&event.r#type) {
         checker.fail("type", Reason::Grammar, "only letters, digits and `.`, `_`, `-` are allowed");
     }
+}
+
+/// Whether a name has no characters but those of event types and of attributes' names.
+pub fn is_in_grammar(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn check_attributes(event: &mut proto::Event, limits: &Limits, checker: &mut Checker) {
@@ -160,8 +165,7 @@ fn check_attributes(event: &mut proto::Event, limits: &Limits, checker: &mut Che
 }
 
 fn check_attribute(name: &str, attribute: &mut proto::AttributeValue, checker: &mut Checker) {
-    let in_grammar = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(in_grammar) {
+    if name.is_empty() || name.len() > 128 || !is_in_grammar(name) {
         checker.fail_here(Reason::Grammar, "a name has 1 to 128 letters, digits, `.`, `_`, `-`");
     }
     match &mut attribute.value {

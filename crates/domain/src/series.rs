@@ -1,14 +1,32 @@
-//! Time series: what devices measure, and summaries of it.
+//! Time series: what devices measure, how often events happen, and summaries of it.
 
 use crate::clock::Timestamp;
+
+/// What metrics begin with that count events; the type of those events follows. No measurement has such a metric, so that a
+/// series has one writer.
+pub const COUNTS: &str = "events.";
+/// Characters of a metric, at the most.
+pub const METRIC_LENGTH: usize = 128;
 
 /// What tells one series from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey {
-    /// Who measures.
+    /// Who measures, or whom events are about.
     pub subject: String,
-    /// What is measured.
+    /// What is measured, or counted.
     pub metric: String,
+}
+
+impl SeriesKey {
+    /// The series that counts the events of a type about a subject.
+    pub fn counting(subject: impl Into<String>, event_type: &str) -> Self {
+        Self { subject: subject.into(), metric: format!("{COUNTS}{event_type}") }
+    }
+
+    /// The type of the events that it counts; nothing when it is measured.
+    pub fn counts(&self) -> Option<&str> {
+        self.metric.strip_prefix(COUNTS)
+    }
 }
 
 /// One value of a series. Samples are ordered by time, those of one time by position.
@@ -18,7 +36,7 @@ pub struct Sample {
     pub time: Timestamp,
     /// The position of its event.
     pub position: u64,
-    /// What was measured.
+    /// What was measured, or counted.
     pub value: f64,
 }
 

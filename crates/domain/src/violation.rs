@@ -36,6 +36,8 @@ pub enum Reason {
     Mismatch,
     /// It repeats what must be unique.
     Repeated,
+    /// It is a name that Cornjacket gives.
+    Reserved,
 }
 
 impl Reason {
@@ -48,6 +50,7 @@ impl Reason {
             Self::Range => "OUT_OF_RANGE",
             Self::Mismatch => "MISMATCH",
             Self::Repeated => "REPEATED",
+            Self::Reserved => "RESERVED",
         }
     }
 }

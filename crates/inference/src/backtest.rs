@@ -11,7 +11,7 @@ mod sent;
 
 use std::time::Duration;
 
-use cornjacket_domain::{Sample, SeriesKey, Timestamp};
+use cornjacket_domain::{Sample, SeriesKey, Shard, Timestamp};
 use cornjacket_proto::events::{AnomalyDetected, Event};
 use cornjacket_store::{Draft, Model, ModelId, SeriesId, Snapshot, StoreError, TimeRange};
 
@@ -62,8 +62,8 @@ pub struct Question {
     pub series: SeriesId,
     /// ... by name.
     pub key: SeriesKey,
-    /// Its shard: the number of its partition.
-    pub shard: u16,
+    /// Where its shard is.
+    pub shard: Shard,
     /// With what.
     pub model: Model,
     /// In which way.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cornjacket_bus::Delivered;
 use cornjacket_domain::stored::effective_time;
-use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary};
+use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp, Topic};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_store::{RollupKey, SeriesId};
 
@@ -30,15 +30,29 @@ impl Batch {
     /// is taken in depends on nothing but the event, so that it is the same whenever it is read.
     pub fn of(events: &[Delivered], keep: Duration) -> Self {
         let mut batch = Self::default();
-        for Delivered { event, ingest_time, .. } in events {
-            let Some(Payload::SensorReading(reading)) = &event.payload else { continue };
-            let time = effective_time(event, *ingest_time);
-            if time < *ingest_time - keep {
-                batch.too_old += reading.measurements.len() as u64;
+        for delivered in events {
+            let event = &delivered.event;
+            // Other topics are read for what is counted: a series has one shard, that of its type.
+            if Topic::of_type(&event.r#type) != Topic::SensorEvents {
                 continue;
             }
+            let Some(Payload::SensorReading(reading)) = &event.payload else { continue };
+            let Some(time) = time_of(delivered, keep) else {
+                batch.too_old += reading.measurements.len() as u64;
+                continue;
+            };
             for measurement in &reading.measurements {
                 let key = SeriesKey { subject: event.subject.clone(), metric: measurement.metric.clone() };
+                // Stored before such names were reserved: a series of counts has its own writer.
+                if key.counts().is_some() {
+                    tracing::warn!(
+                        subject = key.subject,
+                        metric = key.metric,
+                        event.position,
+                        "a measurement has the name of a count of events: it is no sample"
+                    );
+                    continue;
+                }
                 let number = batch.number(key, &measurement.unit);
                 let sample = Sample { time, position: event.position, value: measurement.value };
                 batch.samples.push((number, sample));
@@ -75,25 +89,32 @@ impl Batch {
     pub fn samples(&self, ids: &[SeriesId]) -> Vec<(SeriesId, Sample)> {
         self.samples.iter().map(|(number, sample)| (ids[*number], *sample)).collect()
     }
-
-    /// The same, of each series in the order of the events.
-    pub fn by_series(&self, ids: &[SeriesId]) -> BySeries<'_> {
-        let mut by_series = BySeries::new();
-        for (number, sample) in &self.samples {
-            let (_, samples) =
-                by_series.entry(ids[*number]).or_insert_with(|| (&self.series[*number], Vec::new()));
-            samples.push(*sample);
-        }
-        by_series
-    }
 }
 
-/// The buckets that samples are in, each once.
-pub(crate) fn buckets(samples: &[(SeriesId, Sample)]) -> Vec<RollupKey> {
-    let mut keys: Vec<RollupKey> = RollupStep::ALL
-        .into_iter()
-        .flat_map(|step| samples.iter().map(move |sample| key(step, sample)))
-        .collect();
+/// The effective time of an event; nothing when that was more than `keep` ago when it was stored.
+pub(crate) fn time_of(delivered: &Delivered, keep: Duration) -> Option<Timestamp> {
+    let time = effective_time(&delivered.event, delivered.ingest_time);
+    (time >= delivered.ingest_time - keep).then_some(time)
+}
+
+/// The samples of each series, in the order of the events; `ids` are those of `series`.
+pub(crate) fn by_series<'a>(
+    series: &[(&'a SeriesKey, &str)],
+    ids: &[SeriesId],
+    samples: &[(SeriesId, Sample)],
+) -> BySeries<'a> {
+    let key_of = |(id, (key, _)): (&SeriesId, &(&'a SeriesKey, &str))| (*id, (*key, Vec::new()));
+    let mut by_series: BySeries<'a> = ids.iter().zip(series).map(key_of).collect();
+    for (id, sample) in samples {
+        by_series.entry(*id).and_modify(|(_, samples)| samples.push(*sample));
+    }
+    by_series
+}
+
+/// The buckets that samples of these times are in, each once.
+pub(crate) fn buckets(times: impl Iterator<Item = (SeriesId, Timestamp)>) -> Vec<RollupKey> {
+    let of_each = |(series, time)| RollupStep::ALL.map(|step| key(step, series, time));
+    let mut keys: Vec<RollupKey> = times.flat_map(of_each).collect();
     keys.sort_unstable();
     keys.dedup();
     keys
@@ -107,8 +128,8 @@ pub(crate) fn roll_up(
 ) -> Vec<(RollupKey, Summary)> {
     let mut changed: BTreeMap<RollupKey, Summary> = BTreeMap::new();
     for step in RollupStep::ALL {
-        for of_series in samples {
-            let (key, sample) = (key(step, of_series), of_series.1);
+        for (series, sample) in samples.iter().copied() {
+            let key = key(step, series, sample.time);
             match changed.entry(key) {
                 Entry::Occupied(mut summary) => *summary.get_mut() = summary.get().with(sample),
                 Entry::Vacant(first) => {
@@ -121,13 +142,12 @@ pub(crate) fn roll_up(
     changed.into_iter().collect()
 }
 
-fn key(step: RollupStep, (series, sample): &(SeriesId, Sample)) -> RollupKey {
-    RollupKey { series: *series, step, bucket: step.bucket_of(sample.time) }
+fn key(step: RollupStep, series: SeriesId, time: Timestamp) -> RollupKey {
+    RollupKey { series, step, bucket: step.bucket_of(time) }
 }
 
 #[cfg(test)]
 mod tests {
-    use cornjacket_domain::Timestamp;
     use cornjacket_proto::events::{Event, Measurement, SensorReading};
     use proptest::prelude::*;
 
@@ -137,6 +157,7 @@ mod tests {
         let measurement = Measurement { metric: "x".into(), value, unit: unit.into() };
         let event = Event {
             subject: "pump".into(),
+            r#type: "sensor.reading".into(),
             position,
             event_time: Some(Timestamp::from_micros(event_seconds * 1_000_000).to_proto()),
             payload: Some(Payload::SensorReading(SensorReading { measurements: vec![measurement] })),
@@ -153,6 +174,24 @@ mod tests {
         assert_eq!(batch.series()[0].1, "cm", "the unit of the last event");
         let ahead = batch.samples(&[SeriesId(7)])[1].1.time;
         assert_eq!(ahead.as_micros(), 400_000_000, "a clock from the future counts for five minutes");
+    }
+
+    #[test]
+    fn a_measurement_by_the_name_of_a_count_is_no_sample() {
+        let mut event = delivered(1, 100, 1.0, "m");
+        let Some(Payload::SensorReading(reading)) = &mut event.event.payload else { panic!("a reading") };
+        let measurement = |metric: &str| Measurement { metric: metric.into(), ..Measurement::default() };
+        reading.measurements.extend([measurement("events.sensor.alarm"), measurement("y")]);
+        let batch = Batch::of(&[event], Duration::from_mins(1));
+        let metrics: Vec<_> = batch.series().into_iter().map(|(key, _)| key.metric.as_str()).collect();
+        assert_eq!((metrics, batch.samples.len()), (vec!["x", "y"], 2));
+    }
+
+    #[test]
+    fn what_is_measured_counts_on_the_topic_of_measurements_alone() {
+        let mut events = [delivered(1, 99, 1.0, "m"), delivered(2, 99, 1.0, "m")];
+        events[1].event.r#type = "plant.reading".into();
+        assert_eq!(Batch::of(&events, Duration::from_mins(1)).samples.len(), 1);
     }
 
     proptest! {
@@ -173,7 +212,8 @@ mod tests {
             for (key, summary) in whole {
                 prop_assert_eq!(pieces[&key], summary);
             }
-            prop_assert!(buckets(&samples).iter().all(|key| pieces.contains_key(key)));
+            let times = samples.iter().map(|(series, sample)| (*series, sample.time));
+            prop_assert!(buckets(times).iter().all(|key| pieces.contains_key(key)));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use cornjacket_bus::{Delivered, Handler, HandlerError};
-use cornjacket_domain::{FEEDBACK_SOURCE, Partitions, SeriesKey, Topic};
+use cornjacket_domain::{FEEDBACK_SOURCE, Partitions, SeriesKey, Shard, Topic};
 use cornjacket_proto::events::FeedbackReported;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::feedback_reported::Verdict;
@@ -45,7 +45,7 @@ impl Feedback {
         let series = SeriesKey { subject: feedback.series_subject.clone(), metric: feedback.metric.clone() };
         let word = Word {
             series: &series,
-            shard: self.partitions.of_subject(&series.subject),
+            shard: Shard::of(&series, self.partitions),
             model: &feedback.model,
             // No version has that number.
             version: feedback.model_version.parse().unwrap_or(0),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cornjacket_domain::{RollupStep, Sample, Summary, Timestamp};
+use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp};
 use cornjacket_store::{SeriesId, Snapshot, StoreError, TimeRange};
 
 use crate::forecasters::ForecastError;
@@ -31,11 +31,37 @@ const STEP_MILLIS: [u64; 24] = [
     300_000, 600_000, 900_000, 1_800_000, 3_600_000, 21_600_000, 86_400_000,
 ];
 
+/// What a step is in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepValue {
+    /// The mean of its samples; what has none is not known.
+    Mean,
+    /// The most that it came to; what has none came to nothing.
+    Most,
+}
+
+impl StepValue {
+    /// Of a series: what is measured has a mean, and what is counted comes to so many in a minute.
+    pub fn of(series: &SeriesKey) -> Self {
+        if series.counts().is_some() { Self::Most } else { Self::Mean }
+    }
+
+    /// The shortest step that is sensible.
+    const fn shortest(self) -> Duration {
+        match self {
+            Self::Mean => SHORTEST,
+            Self::Most => Duration::from_mins(1),
+        }
+    }
+}
+
 /// What a forecast is to be about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wanted {
     /// Which series.
     pub series: SeriesId,
+    /// What its steps are.
+    pub steps: StepValue,
     /// What is older is not looked at.
     pub oldest: Timestamp,
     /// How far to look ahead.
@@ -47,7 +73,7 @@ pub struct Wanted {
 /// What a series was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// Of each step that has samples their mean, at its beginning, or the samples themselves.
+    /// Of each step its value, at its beginning, where it has one; or the samples themselves.
     pub samples: Vec<Sample>,
     /// How long a step is.
     pub step: Duration,
@@ -76,11 +102,11 @@ impl History {
         let gap = gap(snapshot, wanted, last.time).await?.unwrap_or(SHORTEST);
         let step = match wanted.step {
             Some(step) => checked(step)?,
-            None => sensible(gap.max(wanted.horizon / USUAL_HORIZON)),
+            None => sensible(gap.max(wanted.horizon / USUAL_HORIZON)).max(wanted.steps.shortest()),
         };
         let horizon = horizon(wanted.horizon, step)?;
         let range = range(wanted.oldest, last.time, gap, step);
-        let samples = read(snapshot, wanted.series, range, step).await?;
+        let samples = read(snapshot, wanted, range, step).await?;
         Ok(Self { samples, step, horizon, last })
     }
 }
@@ -157,14 +183,14 @@ fn micros(duration: Duration) -> i64 {
 
 async fn read(
     snapshot: &mut dyn Snapshot,
-    series: SeriesId,
+    &Wanted { series, steps, .. }: &Wanted,
     range: TimeRange,
     step: Duration,
 ) -> Result<Vec<Sample>, StoreError> {
     let whole = |rollup: &RollupStep| micros(step) % (i64::from(rollup.seconds()) * 1_000_000) == 0;
     if let Some(rollup) = [RollupStep::Hour, RollupStep::Minute].into_iter().find(whole) {
         let rollups = snapshot.rollups(series, rollup, range).await?;
-        return Ok(means(&rollups, micros(step)));
+        return Ok(values(&rollups, micros(step), steps));
     }
     let minutes = snapshot.rollups(series, RollupStep::Minute, minutes_of(range)).await?;
     let range = TimeRange { start: range.start.max(newest(&minutes)), ..range };
@@ -187,8 +213,8 @@ fn newest(minutes: &[(Timestamp, Summary)]) -> Timestamp {
     too_many.map_or(Timestamp::from_micros(i64::MIN), |(minute, _)| *minute + Duration::from_mins(1))
 }
 
-/// The mean of each step, at its beginning.
-fn means(rollups: &[(Timestamp, Summary)], step: i64) -> Vec<Sample> {
+/// The value of each step that has one, at its beginning.
+fn values(rollups: &[(Timestamp, Summary)], step: i64, of: StepValue) -> Vec<Sample> {
     let mut cells: Vec<(i64, Summary)> = Vec::new();
     for (bucket, summary) in rollups {
         let cell = bucket.as_micros().div_euclid(step) * step;
@@ -197,12 +223,31 @@ fn means(rollups: &[(Timestamp, Summary)], step: i64) -> Vec<Sample> {
             _ => cells.push((cell, *summary)),
         }
     }
-    let mean = |(cell, summary): (i64, Summary)| Sample {
-        time: Timestamp::from_micros(cell),
-        position: summary.last.position,
-        value: summary.average(),
+    let mut values: Vec<Sample> = Vec::with_capacity(cells.len());
+    for (cell, summary) in cells {
+        let (time, position) = (Timestamp::from_micros(cell), summary.last.position);
+        let value = match of {
+            StepValue::Mean => summary.average(),
+            StepValue::Most => {
+                values.extend(nothing_until(values.last(), time, step));
+                summary.max
+            }
+        };
+        values.push(Sample { time, position, value });
+    }
+    values
+}
+
+/// Steps in which nothing happened, after one and before the next that has something.
+fn nothing_until(last: Option<&Sample>, next: Timestamp, step: i64) -> Vec<Sample> {
+    let Some(Sample { time, position, .. }) = last.copied() else { return Vec::new() };
+    let steps = (next.as_micros() - time.as_micros()) / step;
+    let nothing = |count| Sample {
+        time: Timestamp::from_micros(time.as_micros() + count * step),
+        position,
+        value: 0.0,
     };
-    cells.into_iter().map(mean).collect()
+    (1..steps).map(nothing).collect()
 }
 
 #[cfg(test)]
@@ -262,9 +307,20 @@ mod tests {
     #[test]
     fn a_mean_is_that_of_all_samples_of_the_step() {
         let minutes = [(at(0), summary(&[1.0])), (at(60), summary(&[4.0, 4.0])), (at(240), summary(&[7.0]))];
-        let means = means(&minutes, 120_000_000);
+        let means = values(&minutes, 120_000_000, StepValue::Mean);
         let means: Vec<_> = means.iter().map(|sample| (sample.time, sample.value)).collect();
         assert_eq!(means, [(at(0), 3.0), (at(240), 7.0)]);
+    }
+
+    #[test]
+    fn a_count_is_the_most_that_a_minute_of_the_step_came_to() {
+        let minutes = [(at(0), summary(&[1.0])), (at(60), summary(&[1.0, 2.0])), (at(480), summary(&[1.0]))];
+        let counts = values(&minutes, 120_000_000, StepValue::Most);
+        let counts: Vec<_> = counts.iter().map(|sample| (sample.time, sample.value)).collect();
+        assert_eq!(counts, [(at(0), 2.0), (at(120), 0.0), (at(240), 0.0), (at(360), 0.0), (at(480), 1.0)]);
+        let of = |key: &SeriesKey| StepValue::of(key).shortest();
+        assert_eq!(of(&SeriesKey::counting("ann", "login")), SECOND * 60);
+        assert_eq!(of(&SeriesKey { subject: "ann".into(), metric: "load".into() }), SHORTEST);
     }
 
     #[test]

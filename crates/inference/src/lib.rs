@@ -1,4 +1,4 @@
-//! Think: what devices measure becomes samples of time series, and is scored on its way.
+//! Think: what devices measure, and how often events happen, becomes samples of time series, and is scored on its way.
 //!
 //! The [`Processor`] is handed events by the bus's consume loop. It alone writes samples and their roll-ups, in the
 //! transaction that moves its offset. In the same transaction its `scorer` has the [`detectors`] of each series see them: what
@@ -11,22 +11,24 @@
 mod anomaly;
 pub mod backtest;
 mod batch;
+pub mod counts;
 pub mod detectors;
 pub mod feedback;
 pub mod forecasters;
 pub mod forwarder;
 pub mod history;
+mod memory;
 pub mod nab;
 mod outcome;
 pub mod outlook;
 pub mod processor;
 pub mod remote;
 mod scorer;
-mod shard;
 pub mod vigil;
 mod watched;
 mod watching;
 
+pub use counts::Counted;
 pub use feedback::Feedback;
 pub use forwarder::Forwarder;
 pub use outlook::Lookout;

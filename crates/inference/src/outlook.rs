@@ -27,7 +27,7 @@ pub use self::rule::Rule;
 
 use self::event::Expected;
 use crate::forecasters::{Limit, Prediction, predict};
-use crate::history::{History, NoHistory, Wanted};
+use crate::history::{History, NoHistory, StepValue, Wanted};
 
 /// What operators know it by, and the name of its lease.
 pub const NAME: &str = "outlook";
@@ -248,6 +248,7 @@ async fn look(ports: &Ports, rule: &Arc<Rule>, waiting: &Waiting) -> Result<(), 
     let Waiting { series, key, before } = waiting;
     let wanted = Wanted {
         series: *series,
+        steps: StepValue::of(key),
         oldest: ports.clock.now() - ports.keep,
         horizon: rule.horizon,
         step: rule.step,

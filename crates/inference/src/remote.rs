@@ -34,12 +34,12 @@ use self::windows::{Recent, Windows};
 use crate::batch::Batch;
 use crate::detectors::remote::WIDEST;
 use crate::outcome::failed;
-use crate::processor;
 
 /// The consumer's name.
 pub const NAME: &str = "remote";
-/// The processor's: it scores the same samples.
-pub const TOPICS: [Topic; 1] = processor::TOPICS;
+/// Where measurements are. Counts of events follow from what is stored in the transaction that stores them, which nobody beside
+/// the processor knows: no server is asked about them.
+pub const TOPICS: [Topic; 1] = [Topic::SensorEvents];
 
 /// How long the store may take to tell what came before a batch.
 const LOOK: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cornjacket_bus::Delivered;
-use cornjacket_domain::{Partitions, Sample, SeriesKey};
+use cornjacket_domain::{Partitions, Sample, SeriesKey, Shard};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{DetectorKey, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
 use uuid::Uuid;
@@ -24,8 +24,8 @@ pub(crate) use self::load::resume;
 use self::pace::Pace;
 use crate::anomaly::Anomaly;
 use crate::detectors::Verdict;
+use crate::memory::Memory;
 use crate::outcome;
-use crate::shard::Shard;
 use crate::watched::Watched;
 
 /// Series that are taken out of memory, or brought into it, at once.
@@ -41,7 +41,7 @@ pub(crate) struct Scorer {
     limit: usize,
     /// Tells this memory from that of other processes, and from that of its own past.
     memory: u64,
-    shards: Mutex<HashMap<u16, Arc<tokio::sync::Mutex<Shard>>>>,
+    shards: Mutex<HashMap<Shard, Arc<tokio::sync::Mutex<Memory>>>>,
 }
 
 /// The samples of a transaction of one shard: of each series in the order of positions.
@@ -67,9 +67,9 @@ struct Outcome {
 }
 
 impl Scorer {
-    /// One that may take about so much memory for what detectors remember.
-    pub fn new(partitions: Partitions, state_bytes: usize) -> Self {
-        let limit = state_bytes / usize::from(partitions.count());
+    /// One that may take about so much memory for what detectors remember of the series of so many topics.
+    pub fn new(partitions: Partitions, topics: usize, state_bytes: usize) -> Self {
+        let limit = state_bytes / (usize::from(partitions.count()) * topics.max(1));
         Self { partitions, limit, memory: Uuid::new_v4().as_u64_pair().0, shards: Mutex::default() }
     }
 
@@ -81,16 +81,18 @@ impl Scorer {
         samples: &BySeries<'_>,
     ) -> Result<(), StoreError> {
         let Some(first) = events.first().map(|first| &first.event) else { return Ok(()) };
-        let number = self.partitions.of_subject(&first.subject);
-        let shard = self.shard(number);
+        let Some((key, _)) = samples.values().next() else { return Ok(()) };
+        // Events come from one partition of one topic, and so do the samples of all of their series.
+        let place = Shard::of(key, self.partitions);
+        let shard = self.shard(place);
         let mut shard = shard.lock().await;
-        let turn = tx.turn(number, self.memory).await?;
+        let turn = tx.turn(place, self.memory).await?;
         if !turn.is_ours || shard.turn != Some(turn.number - 1) {
             shard.forget();
         }
         // Whatever goes wrong from here on, and if this future is dropped: nobody relies on this memory.
         shard.turn = None;
-        controls::take(tx, number, &mut shard, turn, first.position).await?;
+        controls::take(tx, place, &mut shard, turn, first.position).await?;
         let causes = events.iter().map(|one| (one.event.position, &one.event)).collect();
         let series: Vec<_> = if shard.watching.is_empty() {
             shard.forget_series();
@@ -118,7 +120,7 @@ impl Scorer {
         }
         outcome.write(tx).await?;
         #[allow(clippy::cast_precision_loss, reason = "far less than 2^52 bytes")]
-        metrics::gauge!("cornjacket_inference_state_bytes", "shard" => number.to_string())
+        metrics::gauge!("cornjacket_inference_state_bytes", "shard" => place.number().to_string())
             .set(shard.bytes() as f64);
         shard.turn = Some(turn.number);
         Ok(())
@@ -135,14 +137,14 @@ impl Scorer {
         bytes
     }
 
-    fn shard(&self, number: u16) -> Arc<tokio::sync::Mutex<Shard>> {
-        self.shards.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default().clone()
+    fn shard(&self, place: Shard) -> Arc<tokio::sync::Mutex<Memory>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_default().clone()
     }
 
     /// Has the detectors of a series see its samples.
     fn observe(
         &self,
-        shard: &mut Shard,
+        shard: &mut Memory,
         Samples { series, key, samples }: Samples<'_>,
         mut watched: Watched,
         causes: &HashMap<u64, &Event>,
@@ -175,7 +177,7 @@ impl Scorer {
     }
 
     /// Keeps the memory of a shard within its limit.
-    fn let_go(&self, shard: &mut Shard, outcome: &mut Outcome) {
+    fn let_go(&self, shard: &mut Memory, outcome: &mut Outcome) {
         while let Some((series, mut watched)) = shard.let_go(self.limit) {
             metrics::counter!("cornjacket_inference_evictions_total").increment(1);
             let unsaved = watched.watchers.iter_mut().filter(|watcher| watcher.is_unsaved());

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_bus::consumer::State;
-use cornjacket_domain::{Clock, Partitions, Timestamp};
+use cornjacket_domain::{Clock, Partitions, Shard, Timestamp, Topic};
 use cornjacket_store::{
     DeadLetters, Door, Doors, EventLog, Offsets, Quiet, Snapshots, StoreError, Tx, Vigil,
 };
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::look::Look;
+use crate::counts::Counted;
 use crate::watching::Watching;
 
 /// What operators know it by.
@@ -48,6 +49,8 @@ pub struct Ports {
     pub log: Arc<dyn EventLog>,
     /// When it came in.
     pub snapshots: Arc<dyn Snapshots>,
+    /// Which events the processor counts.
+    pub counted: Counted,
     /// Of every topic.
     pub partitions: Partitions,
     /// The time.
@@ -125,8 +128,9 @@ impl Silences {
     }
 
     async fn take_controls(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        // People's words are in the states of detectors.
-        for control in tx.controls(0, self.controls, u64::MAX).await? {
+        // Changes to modes are those of all shards, and people's words are in the states of detectors.
+        let any = Shard::at(Topic::SensorEvents, 0, self.ports.partitions);
+        for control in tx.controls(any, self.controls, u64::MAX).await? {
             self.watching.take(&control);
             self.controls = control.seq;
         }
@@ -162,10 +166,10 @@ impl Silences {
     }
 
     /// How far the processor is, by shard.
-    async fn processed(&self, due: &[Quiet]) -> Result<BTreeMap<u16, u64>, StoreError> {
+    async fn processed(&self, due: &[Quiet]) -> Result<BTreeMap<Shard, u64>, StoreError> {
         let mut processed = BTreeMap::new();
         for quiet in due {
-            let shard = self.ports.partitions.of_subject(&quiet.series.subject);
+            let shard = Shard::of(&quiet.series, self.ports.partitions);
             if let Entry::Vacant(entry) = processed.entry(shard) {
                 entry.insert(self.ports.offsets.load(&look::processor_in(shard)).await?.last_position);
             }

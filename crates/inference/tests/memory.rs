@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use cornjacket_bus::{Delivered, Handler};
 use cornjacket_domain::{Partitions, SystemClock, Timestamp};
-use cornjacket_inference::{Processor, detectors, processor};
+use cornjacket_inference::{Counted, Processor, detectors, processor};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{Event, Measurement, SensorReading};
 use cornjacket_store::{
@@ -95,7 +95,12 @@ async fn run(url: &str, events: &[Delivered], limit: usize) -> anyhow::Result<Ru
     let store = Store::open(&Options::new(url.to_owned(), Partitions::ONE), Arc::new(SystemClock)).await?;
     register(&store).await?;
     let keep = Duration::from_hours(24);
-    let options = processor::Options { keep, partitions: Partitions::ONE, state_bytes: limit };
+    let options = processor::Options {
+        keep,
+        counted: Counted::default(),
+        partitions: Partitions::ONE,
+        state_bytes: limit,
+    };
     let (processor, mut most) = (Processor::new(options), 0);
     let at = ConsumerPartition { consumer: processor::NAME.into(), topic: "sensor-events", partition: 0 };
     for batch in events.chunks(BATCH) {

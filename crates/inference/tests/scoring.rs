@@ -7,7 +7,7 @@ use std::time::Duration;
 use cornjacket_bus::{Delivered, Handler};
 use cornjacket_domain::{Partitions, SystemClock, Timestamp};
 use cornjacket_inference::detectors::KINDS;
-use cornjacket_inference::{Processor, processor};
+use cornjacket_inference::{Counted, Processor, processor};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{Event, Measurement, SensorReading};
 use cornjacket_store::{
@@ -63,7 +63,12 @@ fn events() -> Vec<Delivered> {
 
 fn processor(state_bytes: usize) -> Processor {
     let keep = Duration::from_hours(24 * 7);
-    Processor::new(processor::Options { keep, partitions: Partitions::ONE, state_bytes })
+    Processor::new(processor::Options {
+        keep,
+        counted: Counted::default(),
+        partitions: Partitions::ONE,
+        state_bytes,
+    })
 }
 
 async fn begin(store: &Store, events: &[Delivered]) -> anyhow::Result<Box<dyn Tx>> {

@@ -2,7 +2,7 @@
 
 use cornjacket_domain::Timestamp;
 use cornjacket_inference::forecasters::{ForecastError, Interval, Prediction, Step, predict};
-use cornjacket_inference::history::{History, NoHistory, Wanted};
+use cornjacket_inference::history::{History, NoHistory, StepValue, Wanted};
 use cornjacket_proto::query::{ForecastInterval, ForecastStep, GetForecastResponse};
 use cornjacket_query::{Fit, ForecastQuestion, Forecasts, NoForecast};
 use cornjacket_store::Snapshot;
@@ -18,8 +18,9 @@ impl Forecasts for StoredSeries {
         snapshot: &mut dyn Snapshot,
         question: ForecastQuestion,
     ) -> Result<Fit, NoForecast> {
-        let ForecastQuestion { series, oldest, horizon, step, levels } = question;
-        let read = History::read(snapshot, &Wanted { series, oldest, horizon, step }).await;
+        let ForecastQuestion { series, key, oldest, horizon, step, levels } = question;
+        let wanted = Wanted { series, steps: StepValue::of(&key), oldest, horizon, step };
+        let read = History::read(snapshot, &wanted).await;
         let history = read.map_err(|error| match error {
             NoHistory::Refused(error) => refused(error),
             NoHistory::Store(error) => NoForecast::Store(error),

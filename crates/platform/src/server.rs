@@ -201,7 +201,8 @@ impl<'a> Process<'a> {
         let service = self.ingest_service(acceptor);
         self.keep_door("ingest", doors::here(&self.settings.ingest.listen.to_string()), || true);
         self.serve(listener, service);
-        let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers());
+        let readers = readers(&self.settings.inference.counted()?);
+        let retention = Retention::new(&self.store, self.clock.clone(), self.settings, readers);
         self.shutdown.spawn("retention", retention.run(self.shutdown.stop.clone()));
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use cornjacket_domain::{Partitions, Timestamp, Topic};
-use cornjacket_inference::{feedback, processor, remote};
+use cornjacket_inference::{Counted, feedback, processor, remote};
 use cornjacket_query::projections;
 use cornjacket_store::{ConsumerPartition, ConsumerStatus, EventLog, Gap, Range, StoreError};
 
@@ -16,11 +16,11 @@ const AT_ONCE: u32 = 2_000;
 /// A consumer's name, and what it reads.
 pub type Reader = (&'static str, Vec<Topic>);
 
-/// Every consumer, in whichever process it runs.
-pub fn readers() -> Vec<Reader> {
+/// Every consumer, in whichever process it runs, where these events are counted.
+pub fn readers(counted: &Counted) -> Vec<Reader> {
     let projectors = projections::ALL.iter().map(|projection| (projection.id.name, projection.topics()));
     let thinkers = [
-        (processor::NAME, processor::TOPICS.to_vec()),
+        (processor::NAME, counted.topics()),
         (remote::NAME, remote::TOPICS.to_vec()),
         (feedback::NAME, feedback::TOPICS.to_vec()),
     ];

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use cornjacket_domain::{Sample, SeriesKey, Timestamp};
+use cornjacket_domain::{Sample, SeriesKey, Shard, Timestamp};
 use cornjacket_proto::events::AnomalyDetected;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{Draft, ListedModel, Mode, Model, ModelId, SeriesId, Snapshot, StoreError, TimeRange};
@@ -32,7 +32,7 @@ pub struct ReplayQuestion {
     /// ... by name.
     pub key: SeriesKey,
     /// The number of its partition.
-    pub shard: u16,
+    pub shard: Shard,
     /// With what.
     pub model: Model,
     /// As it ran, and not anew.

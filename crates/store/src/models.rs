@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use cornjacket_domain::{SeriesKey, Timestamp};
+use cornjacket_domain::{SeriesKey, Shard, Timestamp};
 
 use crate::{SeriesId, StoreError};
 
@@ -151,7 +151,7 @@ pub struct Word<'a> {
     /// The series.
     pub series: &'a SeriesKey,
     /// Its shard.
-    pub shard: u16,
+    pub shard: Shard,
     /// The model's name.
     pub model: &'a str,
     /// Its version.

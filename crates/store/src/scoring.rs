@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cornjacket_domain::{Sample, Timestamp};
+use cornjacket_domain::{Sample, Shard, Timestamp};
 use tokio::sync::watch;
 
 use crate::models::Control;
@@ -14,7 +14,7 @@ use crate::{ModelId, SeriesId, StoreError, TimeRange};
 /// A detector in the store: of which series and model.
 pub type DetectorKey = (SeriesId, ModelId);
 
-/// How far a shard is: the partitions of one number.
+/// How far a shard is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// Counts the shard's transactions, this one included: whoever remembers the one before knows what it left.
@@ -64,12 +64,12 @@ pub struct Score {
 #[async_trait]
 pub trait ScoringTx: Send {
     /// Counts this transaction, made with that memory, as the shard's next. Transactions of one shard come one after the other.
-    async fn turn(&mut self, shard: u16, memory: u64) -> Result<Turn, StoreError>;
+    async fn turn(&mut self, shard: Shard, memory: u64) -> Result<Turn, StoreError>;
 
     /// The changes after one, in order: all of those to modes, and people's words after another one on series of a shard.
     async fn controls(
         &mut self,
-        shard: u16,
+        shard: Shard,
         after: u64,
         words_after: u64,
     ) -> Result<Vec<Control>, StoreError>;
@@ -77,7 +77,7 @@ pub trait ScoringTx: Send {
     /// Notes that a shard has taken the changes up to one, before its events above a position.
     async fn took_controls(
         &mut self,
-        shard: u16,
+        shard: Shard,
         through: u64,
         after_position: u64,
     ) -> Result<(), StoreError>;
@@ -154,7 +154,7 @@ pub trait ScoringSnapshot: Send {
 
     /// The changes that a shard has taken, in order, each with its place: all of those to modes, and people's words on series
     /// of the shard.
-    async fn taken(&mut self, shard: u16) -> Result<Vec<Taken>, StoreError>;
+    async fn taken(&mut self, shard: Shard) -> Result<Vec<Taken>, StoreError>;
 
     /// What the models are called that say so.
     async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError>;

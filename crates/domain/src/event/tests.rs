@@ -60,6 +60,12 @@ fn every_bad_field_is_named() {
         refused(|event| event.payload = Some(reading("t", f64::NAN))),
         ["sensor_reading.measurements[0].value"]
     );
+    for (metric, is_taken) in [(" events.a", true), ("events.", true), ("events", false), ("event.s", false)]
+    {
+        let fields = refused(|event| event.payload = Some(reading(metric, 1.0)));
+        let named: &[&str] = if is_taken { &["sensor_reading.measurements[0].metric"] } else { &[] };
+        assert_eq!(fields, named, "{metric}: there would be two writers");
+    }
     let far = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     assert_eq!(refused(|event| event.event_time = Some(far)), ["event_time"]);
     assert_eq!(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cornjacket_proto::events::SensorReading;
 
 use crate::clean::{Checker, Segment};
+use crate::series::{COUNTS, METRIC_LENGTH};
 use crate::violation::Reason;
 
 pub(super) fn check(event_type: &str, reading: &mut SensorReading, checker: &mut Checker) {
@@ -19,7 +20,11 @@ pub(super) fn check(event_type: &str, reading: &mut SensorReading, checker: &mut
     checker.within(Segment::Field("measurements"), |checker| {
         for (index, measurement) in reading.measurements.iter_mut().enumerate() {
             checker.within(Segment::Index(index), |checker| {
-                checker.text("metric", &mut measurement.metric, &(1..=128));
+                checker.text("metric", &mut measurement.metric, &(1..=METRIC_LENGTH));
+                if measurement.metric.starts_with(COUNTS) {
+                    let taken = "names under `events.` are those of counts of events";
+                    checker.fail("metric", Reason::Reserved, taken);
+                }
                 checker.text("unit", &mut measurement.unit, &(0..=64));
                 checker.finite("value", measurement.value);
                 if !seen.insert(measurement.metric.as_str()) {

@@ -23,6 +23,7 @@ mod speed;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use cornjacket_domain::series::COUNTS;
 use cornjacket_domain::{Sample, SeriesKey, digest_of};
 use cornjacket_proto::events::anomaly_detected::Severity;
 use cornjacket_store::Draft;
@@ -95,6 +96,10 @@ pub fn draft(
         field: format!("parameters.{}", error.field),
         problem: error.problem,
     })?;
+    if matches!(made, Made::Remote(_)) && metrics.starts_with(COUNTS) {
+        let problem = format!("names under `{COUNTS}` are counts of events, which no server is asked about");
+        return Err(ParameterError { field: "metrics".to_owned(), problem });
+    }
     Ok(Draft {
         name: name.to_owned(),
         detector: known.name.to_owned(),
@@ -274,6 +279,16 @@ pub struct StateError(pub String);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_are_not_asked_about_counts() {
+        let of = |kind: &str, metrics: &str, parameters| draft("m", kind, ("*", metrics), &parameters);
+        let refused =
+            of(remote::NAME, "events.user.*", Remote::example()).expect_err("no sample of it comes");
+        assert_eq!(refused.field, "metrics");
+        assert!(of(remote::NAME, "eventual", Remote::example()).is_ok());
+        assert!(of("threshold", "events.user.*", threshold::Threshold.example()).is_ok());
+    }
 
     #[test]
     fn the_bar_is_bounded() {

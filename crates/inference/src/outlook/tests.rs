@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
+use crate::counts::Counted;
 use crate::detectors::laws::Dice;
 use crate::processor::{self, Processor};
 
@@ -36,7 +37,12 @@ impl Plant {
         let clock = Arc::new(ManualClock::at(BEGIN));
         let store = Store::open(&Options::new(url, Partitions::ONE), clock.clone()).await?;
         let keep = Duration::from_hours(24 * 7);
-        let options = processor::Options { keep, partitions: Partitions::ONE, state_bytes: 1 << 20 };
+        let options = processor::Options {
+            keep,
+            counted: Counted::default(),
+            partitions: Partitions::ONE,
+            state_bytes: 1 << 20,
+        };
         Ok(Self { store, clock, processor: Processor::new(options), position: 0, _folder: folder })
     }
 

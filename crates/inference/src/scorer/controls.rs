@@ -1,16 +1,17 @@
 //! Changes to what watches, taken between two transactions of a shard.
 
+use cornjacket_domain::Shard;
 use cornjacket_store::{Change, Control, SeriesId, StoreError, Turn, Tx};
 
 use super::load::resume;
 use crate::detectors::Feedback;
-use crate::shard::Shard;
+use crate::memory::Memory;
 
 /// Brings a shard up to the last change. Those that are new to the shard are noted as effective from `position` on.
 pub(super) async fn take(
     tx: &mut dyn Tx,
-    number: u16,
-    shard: &mut Shard,
+    place: Shard,
+    shard: &mut Memory,
     turn: Turn,
     position: u64,
 ) -> Result<(), StoreError> {
@@ -18,7 +19,7 @@ pub(super) async fn take(
         return Ok(());
     }
     // People's words are in the states that were saved since.
-    let controls = tx.controls(number, shard.controls, turn.controls).await?;
+    let controls = tx.controls(place, shard.controls, turn.controls).await?;
     for control in controls.iter().take_while(|control| control.seq <= turn.head) {
         shard.watching.take(control);
         if let (true, Some((series, feedback))) = (control.seq > turn.controls, word(control)) {
@@ -27,7 +28,7 @@ pub(super) async fn take(
     }
     shard.controls = turn.head;
     if turn.head > turn.controls {
-        tx.took_controls(number, turn.head, position - 1).await?;
+        tx.took_controls(place, turn.head, position - 1).await?;
     }
     Ok(())
 }
@@ -43,7 +44,7 @@ const fn word(control: &Control) -> Option<(SeriesId, Feedback)> {
 /// Tells a detector, wherever it is, and saves it. There may be none any more.
 async fn learn(
     tx: &mut dyn Tx,
-    shard: &mut Shard,
+    shard: &mut Memory,
     control: &Control,
     (series, feedback): (SeriesId, Feedback),
     position: u64,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cornjacket_domain::{Sample, Timestamp, Topic};
+use cornjacket_domain::{Sample, SeriesKey, Shard, Timestamp, Topic};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{ConsumerPartition, DetectorKey, Heard, Quiet, Range, Select, StoreError, Tx, Vigil};
 
@@ -32,9 +32,9 @@ pub(super) struct Look<'a> {
     pub watching: &'a Watching,
     pub vigil: Vigil,
     /// How far the processor was, by shard, before the series were read.
-    pub processed: BTreeMap<u16, u64>,
+    pub processed: BTreeMap<Shard, u64>,
     /// The keys that it has parked, by shard, as far as somebody asked.
-    pub parked: BTreeMap<u16, Vec<Bytes>>,
+    pub parked: BTreeMap<Shard, Vec<Bytes>>,
 }
 
 /// What comes of a look.
@@ -46,9 +46,9 @@ struct Outcome {
 }
 
 /// The consumer's place in a shard.
-pub(super) fn processor_in(shard: u16) -> ConsumerPartition {
-    let topic = processor::TOPICS[0].name();
-    ConsumerPartition { consumer: processor::NAME.to_owned(), topic, partition: shard }
+pub(super) fn processor_in(shard: Shard) -> ConsumerPartition {
+    let (topic, partition) = (shard.topic().name(), shard.partition());
+    ConsumerPartition { consumer: processor::NAME.to_owned(), topic, partition }
 }
 
 impl Look<'_> {
@@ -58,6 +58,11 @@ impl Look<'_> {
         let mut waiting = Vec::with_capacity(due.len());
         for quiet in due {
             match (quiet.last, self.watching.minds(&quiet.series, quiet.key.1)) {
+                // Whose events are not counted now is not silent.
+                (Some(_), Some(_)) if !self.ports.counted.goes_on(&quiet.series) => {
+                    let (at, due) = (self.vigil.open, self.vigil.open + LATER);
+                    outcome.heard.push((quiet.key, Heard { at, due, told: false, ..quiet.heard }));
+                }
                 (Some(last), Some(model)) => waiting.push((quiet, last, model)),
                 // Its model is off, or nothing is left of it: when it speaks again, somebody may wait for it again.
                 _ => outcome.left.push(quiet.key),
@@ -78,7 +83,7 @@ impl Look<'_> {
             let heard = self.heard(quiet, last, came.get(&last.position).copied());
             let (heard, finding) = match patience {
                 None => (Heard { due: self.vigil.open + LATER, ..heard }, None),
-                Some((after, finding)) => self.judge(heard, *after, finding, &quiet.series.subject).await?,
+                Some((after, finding)) => self.judge(heard, *after, finding, &quiet.series).await?,
             };
             if let Some(finding) = finding.filter(|_| self.watching.is_active(model.model.id)) {
                 outcome.anomalies.push(self.anomaly(quiet, last, model, finding).await?);
@@ -123,7 +128,7 @@ impl Look<'_> {
         heard: Heard,
         after: Duration,
         finding: &'f Finding,
-        subject: &str,
+        series: &SeriesKey,
     ) -> Result<(Heard, Option<&'f Finding>), StoreError> {
         let open = self.vigil.open;
         // Never at once: a look must end.
@@ -135,15 +140,15 @@ impl Look<'_> {
         if heard.told {
             return Ok((Heard { due: later, ..heard }, None));
         }
-        if self.is_behind(subject).await? {
+        if self.is_behind(series).await? {
             return Ok((Heard { due: soon, ..heard }, None));
         }
         Ok((Heard { due: later, told: true, ..heard }, Some(finding)))
     }
 
-    /// Whether a subject has said something that the processor has not taken: it is behind, or has parked it.
-    async fn is_behind(&mut self, subject: &str) -> Result<bool, StoreError> {
-        let shard = self.ports.partitions.of_subject(subject);
+    /// Whether there is something about a series that the processor has not taken: it is behind, or has parked it.
+    async fn is_behind(&mut self, series: &SeriesKey) -> Result<bool, StoreError> {
+        let (shard, subject) = (Shard::of(series, self.ports.partitions), &series.subject);
         // A shard that came up between two looks is not known yet.
         let Some(processed) = self.processed.get(&shard) else { return Ok(true) };
         if let Entry::Vacant(parked) = self.parked.entry(shard) {
@@ -152,10 +157,11 @@ impl Look<'_> {
         if self.parked[&shard].iter().any(|key| key == subject.as_bytes()) {
             return Ok(true);
         }
-        let select = Select { subject: Some(subject.to_owned()), event_type: None };
+        let event_type = series.counts().map(str::to_owned);
+        let select = Select { subject: Some(subject.clone()), event_type };
         let range = Range { select, ..Range::after(*processed, LOOK_AT) };
         let events = self.ports.log.read(&range).await?;
-        let is_ours = |event_type: &str| processor::TOPICS.contains(&Topic::of_type(event_type));
+        let is_ours = |event_type: &str| Topic::of_type(event_type) == shard.topic();
         Ok(events.len() == LOOK_AT as usize || events.iter().any(|event| is_ours(&event.event_type)))
     }
 

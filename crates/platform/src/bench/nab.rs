@@ -100,7 +100,7 @@ async fn measure(
     let url = format!("sqlite://{}", folder.path().canonicalize()?.join("nab.db").display());
     let drafts: Vec<&Draft> = configurations.iter().map(|one| &one.draft).collect();
     let before = processor_seconds()?;
-    let streamed = stream(&url, settings.processor(Partitions::ONE), series, &drafts).await?;
+    let streamed = stream(&url, settings.processor(Partitions::ONE)?, series, &drafts).await?;
     let took = processor_seconds()? - before;
     for (configuration, streamed) in configurations.iter().zip(&streamed) {
         let name = &configuration.draft.name;

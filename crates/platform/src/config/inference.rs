@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_domain::Partitions;
-use cornjacket_inference::{detectors, processor};
+use cornjacket_inference::{Counted, detectors, processor};
 use cornjacket_store::{Draft, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ use super::{Forecast, Settings};
 pub struct Inference {
     pub state_mib: usize,
     pub reconnect_seconds: u64,
+    pub count_events: Vec<String>,
     pub models: Vec<Model>,
     pub forecasts: Vec<Forecast>,
 }
@@ -45,9 +46,9 @@ fn active() -> String {
 
 impl Settings {
     /// How measurements become series, and how they are scored.
-    pub const fn processor(&self, partitions: Partitions) -> processor::Options {
+    pub fn processor(&self, partitions: Partitions) -> anyhow::Result<processor::Options> {
         let (keep, state_bytes) = (self.retention.series(), self.inference.state_mib << 20);
-        processor::Options { keep, partitions, state_bytes }
+        Ok(processor::Options { keep, counted: self.inference.counted()?, partitions, state_bytes })
     }
 }
 
@@ -55,6 +56,11 @@ impl Inference {
     /// How long devices have for coming back after an outage of ours.
     pub const fn grace(&self) -> Duration {
         Duration::from_secs(self.reconnect_seconds)
+    }
+
+    /// The types of events that are counted.
+    pub fn counted(&self) -> anyhow::Result<Counted> {
+        Counted::new(self.count_events.iter().cloned()).context("inference.count_events")
     }
 
     /// The models, each with what it may do. Every message names the setting.
@@ -76,6 +82,7 @@ impl Inference {
     /// Checks what types cannot say.
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.state_mib > 0, "inference.state_mib: must be above zero");
+        self.counted()?;
         self.rules()?;
         self.drafts().map(drop)
     }

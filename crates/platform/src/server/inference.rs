@@ -15,9 +15,9 @@ use crate::stages::Input;
 impl Process<'_> {
     pub(super) async fn start_inference(&self) -> anyhow::Result<()> {
         models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
-        let options = self.settings.processor(self.store.partitions);
-        let input = Input::Topics(processor::TOPICS.to_vec());
-        self.consume(processor::NAME, input, move || Processor::new(options));
+        let options = self.settings.processor(self.store.partitions)?;
+        let input = Input::Topics(options.counted.topics());
+        self.consume(processor::NAME, input, move || Processor::new(options.clone()));
         self.start_remote()?;
         let (partitions, input) = (self.store.partitions, Input::Topics(feedback::TOPICS.to_vec()));
         self.consume(feedback::NAME, input, move || Feedback::new(partitions));
@@ -26,12 +26,12 @@ impl Process<'_> {
             let (outbox, log) = (store.outbox.clone(), store.log.clone());
             Forwarder::new(outbox, log, clock.clone(), state).run(stop.clone().cancelled_owned())
         });
-        self.start_vigil();
+        self.start_vigil()?;
         self.look_ahead(self.settings.inference.rules()?);
         Ok(())
     }
 
-    fn start_vigil(&self) {
+    fn start_vigil(&self) -> anyhow::Result<()> {
         let store = &self.store;
         let ports = vigil::Ports {
             offsets: store.offsets.clone(),
@@ -39,6 +39,7 @@ impl Process<'_> {
             dead_letters: store.dead_letters.clone(),
             log: store.log.clone(),
             snapshots: store.snapshots.clone(),
+            counted: self.settings.inference.counted()?,
             partitions: store.partitions,
             clock: self.clock.clone(),
         };
@@ -46,6 +47,7 @@ impl Process<'_> {
         self.stages.start(&self.shutdown, vigil::NAME, Input::Outside, move |state| {
             Silences::new(ports.clone(), grace, state).run(stop.clone().cancelled_owned())
         });
+        Ok(())
     }
 
     /// Without rules there is nothing to look at.

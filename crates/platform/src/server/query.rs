@@ -15,12 +15,12 @@ use crate::replays;
 impl Process<'_> {
     pub(super) async fn start_query(&mut self) -> anyhow::Result<()> {
         let listener = self.listen("query", self.settings.query.listen).await?;
-        let service = self.query_service();
+        let service = self.query_service()?;
         self.serve(listener, service);
         Ok(())
     }
 
-    pub(super) fn query_service(&self) -> Service {
+    pub(super) fn query_service(&self) -> anyhow::Result<Service> {
         let (turns, runs) = (Arc::<Turns>::default(), Arc::<Fits>::default());
         let rpc = QueryRpc {
             log: self.store.log.clone(),
@@ -34,6 +34,7 @@ impl Process<'_> {
             clock: self.clock.clone(),
             keep: Duration::from_hours(24) * self.settings.retention.state_days,
             keep_samples: self.settings.retention.series(),
+            series_topics: self.settings.inference.counted()?.topics(),
             parameters: self.settings.projections.parameters(),
             progress: Arc::default(),
             turns: turns.clone(),
@@ -64,6 +65,6 @@ impl Process<'_> {
             partitions: self.store.partitions,
         };
         let service = Service::none().and("cornjacket.query.v1.QueryService", rpc.server());
-        service.and("cornjacket.admin.v1.AdminService", admin.server())
+        Ok(service.and("cornjacket.admin.v1.AdminService", admin.server()))
     }
 }

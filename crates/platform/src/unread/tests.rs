@@ -68,6 +68,18 @@ async fn who_reads_a_quiet_topic_holds_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn who_counts_events_reads_their_topics_too() -> anyhow::Result<()> {
+    let topics = |counted: &Counted| {
+        let mut readers = readers(counted).into_iter();
+        readers.find(|(name, _)| *name == processor::NAME).map(|(_, topics)| topics)
+    };
+    assert_eq!(topics(&Counted::default()), Some(vec![Topic::SensorEvents]));
+    let counted = Counted::new(["security.login_failed".to_owned()])?;
+    assert_eq!(topics(&counted), Some(vec![Topic::SensorEvents, Topic::SystemEvents]));
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_lost_is_counted_up_to_the_day() -> anyhow::Result<()> {
     let (_folder, store) = log(&["sensor.a", "sensor.a", "user.a", "sensor.a", "sensor.a"]).await?;

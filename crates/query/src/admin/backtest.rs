@@ -9,7 +9,7 @@ mod tally;
 
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, RollupStep, SeriesKey, Timestamp};
+use cornjacket_domain::{Caller, RollupStep, SeriesKey, Shard, Timestamp};
 use cornjacket_proto::admin::{BacktestFinding, BacktestRequest, BacktestResponse, BacktestResult};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{Range, SeriesFilter, SeriesId, TimeRange};
@@ -157,7 +157,7 @@ impl Backtest {
         let question = ReplayQuestion {
             series,
             key: key.clone(),
-            shard: rpc.partitions.of_subject(&key.subject),
+            shard: Shard::of(&key, rpc.partitions),
             model: self.asked.model.clone(),
             as_it_ran: self.asked.is_registered,
             range: self.range,

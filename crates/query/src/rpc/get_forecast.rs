@@ -28,6 +28,8 @@ const MOST_LEVELS: usize = 10;
 pub struct ForecastQuestion {
     /// About which series.
     pub series: SeriesId,
+    /// Which that is by name.
+    pub key: SeriesKey,
     /// What is older is not looked at.
     pub oldest: Timestamp,
     /// How far to look ahead.
@@ -79,14 +81,15 @@ pub(super) async fn get_forecast(
     let levels = levels(request.levels)?;
     let key = SeriesKey { subject: request.subject, metric: request.metric };
     let subjects = [key.subject.as_str()];
-    let maker = maker(&subjects);
+    let maker = maker(rpc, &subjects);
     let snapshot = || snapshot_with(rpc, deadline, &maker, &request.consistency_token);
     let found = snapshot().await?.find_series(&key).await.map_err(|error| store_failed(&error))?;
     let (series, unit) = found.ok_or_else(|| {
         let message = format!("there is no series {:?} of {:?}", key.metric, key.subject);
         Failure::new(ErrorKind::NotFound, message)
     })?;
-    let question = ForecastQuestion { series, oldest: rpc.oldest_sample(), horizon, step, levels };
+    let (named, oldest) = (key.clone(), rpc.oldest_sample());
+    let question = ForecastQuestion { series, key: named, oldest, horizon, step, levels };
     let turn = rpc.fits.turn(deadline).await?;
     let fit = rpc.forecasts.prepare(snapshot().await?.as_mut(), question).await.map_err(refused)?;
     let response = turn.run(fit).await?.map_err(refused)?;

@@ -35,7 +35,7 @@ pub(super) async fn list_series(
     caller.authorize_states()?;
     authorize_filter(&caller, subject.as_deref().unwrap_or_default())?;
     let subjects: Vec<&str> = subject.as_deref().into_iter().collect();
-    let mut snapshot = snapshot_with(rpc, deadline, &maker(&subjects), &consistency_token).await?;
+    let mut snapshot = snapshot_with(rpc, deadline, &maker(rpc, &subjects), &consistency_token).await?;
     let filter = SeriesFilter {
         subject: subject.as_deref(),
         since: rpc.oldest_sample(),

@@ -21,7 +21,7 @@ pub(crate) mod wide;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, Clock, Partitions, RollupStep, StoredEvent, Timestamp};
+use cornjacket_domain::{Caller, Clock, Partitions, RollupStep, StoredEvent, Timestamp, Topic};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
@@ -74,6 +74,8 @@ pub struct QueryRpc {
     pub keep: Duration,
     /// Samples that are older are no longer shown.
     pub keep_samples: Duration,
+    /// Whose events bring samples of series.
+    pub series_topics: Vec<Topic>,
     /// As when the states were made.
     pub parameters: Parameters,
     /// How far consumers were when somebody last looked.

@@ -3,7 +3,7 @@
 //! Detectors see a series in the order of positions, and pages are in the order of time: each page is cut out of the whole range,
 //! so that what is late does not depend on where pages end.
 
-use cornjacket_domain::{Caller, SeriesKey, Timestamp};
+use cornjacket_domain::{Caller, SeriesKey, Shard, Timestamp};
 use cornjacket_proto::json::from_struct;
 use cornjacket_proto::query::{ScoreSeriesRequest, ScoreSeriesResponse, ScoredSample};
 use cornjacket_proto::status::{ErrorKind, Failure};
@@ -57,7 +57,7 @@ pub(super) async fn score_series(
     let model = model(rpc, &request).await?;
     let key = SeriesKey { subject: request.subject, metric: request.metric };
     let subjects = [key.subject.as_str()];
-    let maker = maker(&subjects);
+    let maker = maker(rpc, &subjects);
     let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
     let found = snapshot.find_series(&key).await.map_err(|error| store_failed(&error))?;
     drop(snapshot);
@@ -68,7 +68,7 @@ pub(super) async fn score_series(
     let question = ReplayQuestion {
         series,
         key: key.clone(),
-        shard: rpc.partitions.of_subject(&key.subject),
+        shard: Shard::of(&key, rpc.partitions),
         model: model.clone(),
         as_it_ran: false,
         range,

@@ -127,7 +127,7 @@ impl ModelsTx for PostgresTx {
             .bind(&word.series.subject)
             .bind(&word.series.metric)
             .bind(word.kept())
-            .bind(i32::from(word.shard))
+            .bind(word.shard.number().cast_signed())
             .bind(word.by)
             .bind(to_sql(word.now));
         Ok(query.execute(&mut *self.0).await?.rows_affected() == 1)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cornjacket_domain::{Sample, Timestamp};
+use cornjacket_domain::{Sample, Shard, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
@@ -73,8 +73,8 @@ const ARRIVED: &str = "delete from timeseries.outbox where id = any($1)";
 
 #[async_trait]
 impl ScoringTx for PostgresTx {
-    async fn turn(&mut self, shard: u16, memory: u64) -> Result<Turn, StoreError> {
-        let query = sqlx::query(TURN).bind(i32::from(shard)).bind(memory.cast_signed());
+    async fn turn(&mut self, shard: Shard, memory: u64) -> Result<Turn, StoreError> {
+        let query = sqlx::query(TURN).bind(shard.number().cast_signed()).bind(memory.cast_signed());
         let row = query.fetch_one(&mut *self.0).await?;
         let number = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
         let is_ours = row.try_get::<Option<bool>, _>(3)?.unwrap_or(false);
@@ -83,22 +83,24 @@ impl ScoringTx for PostgresTx {
 
     async fn controls(
         &mut self,
-        shard: u16,
+        shard: Shard,
         after: u64,
         words_after: u64,
     ) -> Result<Vec<Control>, StoreError> {
-        let query =
-            sqlx::query(CONTROLS).bind(signed(after)).bind(signed(words_after)).bind(i32::from(shard));
+        let query = sqlx::query(CONTROLS)
+            .bind(signed(after))
+            .bind(signed(words_after))
+            .bind(shard.number().cast_signed());
         query.fetch_all(&mut *self.0).await?.iter().map(control).collect()
     }
 
     async fn took_controls(
         &mut self,
-        shard: u16,
+        shard: Shard,
         through: u64,
         after_position: u64,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query(TOOK).bind(i32::from(shard)).bind(signed(through));
+        let query = sqlx::query(TOOK).bind(shard.number().cast_signed()).bind(signed(through));
         query.bind(signed(after_position)).execute(&mut *self.0).await?;
         Ok(())
     }
@@ -219,8 +221,8 @@ impl ScoringSnapshot for PostgresSnapshot {
         self.read_scores(FINDINGS, series, range, after, limit).await
     }
 
-    async fn taken(&mut self, shard: u16) -> Result<Vec<Taken>, StoreError> {
-        let rows = sqlx::query(TAKEN).bind(i32::from(shard)).fetch_all(&mut *self.0).await?;
+    async fn taken(&mut self, shard: Shard) -> Result<Vec<Taken>, StoreError> {
+        let rows = sqlx::query(TAKEN).bind(shard.number().cast_signed()).fetch_all(&mut *self.0).await?;
         rows.iter().map(taken).collect()
     }
 

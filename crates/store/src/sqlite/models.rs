@@ -116,7 +116,7 @@ impl ModelsTx for SqliteTx {
             .bind(&word.series.subject)
             .bind(&word.series.metric)
             .bind(word.kept())
-            .bind(word.shard)
+            .bind(word.shard.number())
             .bind(word.by)
             .bind(word.now.as_micros());
         Ok(query.execute(&mut *self.0).await?.rows_affected() == 1)

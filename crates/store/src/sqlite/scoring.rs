@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use cornjacket_domain::{Sample, Timestamp};
+use cornjacket_domain::{Sample, Shard, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 use tokio::sync::watch;
@@ -80,10 +80,10 @@ static ARRIVED: LazyLock<Statements> = LazyLock::new(|| {
 
 #[async_trait]
 impl ScoringTx for SqliteTx {
-    async fn turn(&mut self, shard: u16, memory: u64) -> Result<Turn, StoreError> {
-        let ours = sqlx::query_scalar(OURS).bind(shard).bind(memory.cast_signed());
+    async fn turn(&mut self, shard: Shard, memory: u64) -> Result<Turn, StoreError> {
+        let ours = sqlx::query_scalar(OURS).bind(shard.number()).bind(memory.cast_signed());
         let is_ours = ours.fetch_optional(&mut *self.0).await?.unwrap_or(false);
-        let query = sqlx::query(TURN).bind(shard).bind(memory.cast_signed());
+        let query = sqlx::query(TURN).bind(shard.number()).bind(memory.cast_signed());
         let row = query.fetch_one(&mut *self.0).await?;
         let number = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
         Ok(Turn { number: number(0)?, is_ours, controls: number(1)?, head: number(2)? })
@@ -91,23 +91,23 @@ impl ScoringTx for SqliteTx {
 
     async fn controls(
         &mut self,
-        shard: u16,
+        shard: Shard,
         after: u64,
         words_after: u64,
     ) -> Result<Vec<Control>, StoreError> {
-        let query = sqlx::query(CONTROLS).bind(signed(after)).bind(signed(words_after)).bind(shard);
+        let query = sqlx::query(CONTROLS).bind(signed(after)).bind(signed(words_after)).bind(shard.number());
         query.fetch_all(&mut *self.0).await?.iter().map(control).collect()
     }
 
     async fn took_controls(
         &mut self,
-        shard: u16,
+        shard: Shard,
         through: u64,
         after_position: u64,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query(MARK).bind(shard).bind(signed(through)).bind(signed(after_position));
+        let query = sqlx::query(MARK).bind(shard.number()).bind(signed(through)).bind(signed(after_position));
         query.execute(&mut *self.0).await?;
-        sqlx::query(TOOK).bind(shard).bind(signed(through)).execute(&mut *self.0).await?;
+        sqlx::query(TOOK).bind(shard.number()).bind(signed(through)).execute(&mut *self.0).await?;
         Ok(())
     }
 
@@ -235,8 +235,8 @@ impl ScoringSnapshot for SqliteSnapshot {
         self.read_scores(FINDINGS, series, range, after, limit).await
     }
 
-    async fn taken(&mut self, shard: u16) -> Result<Vec<Taken>, StoreError> {
-        let rows = sqlx::query(TAKEN).bind(shard).fetch_all(self.timeseries().await?).await?;
+    async fn taken(&mut self, shard: Shard) -> Result<Vec<Taken>, StoreError> {
+        let rows = sqlx::query(TAKEN).bind(shard.number()).fetch_all(self.timeseries().await?).await?;
         rows.iter().map(taken).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cornjacket_domain::{Sample, SeriesKey, Timestamp};
+use cornjacket_domain::{Partitions, Sample, SeriesKey, Shard, Timestamp, Topic};
 
 use super::fixtures::{clock, noon, snapshot};
 use super::{Backend, laws};
@@ -31,6 +31,11 @@ async fn begin(store: &Store) -> anyhow::Result<Box<dyn Tx>> {
     Ok(store.offsets.begin(&at, from, to).await?.expect("nobody else"))
 }
 
+/// A shard of measurements.
+fn shard(partition: u16) -> Shard {
+    Shard::at(Topic::SensorEvents, partition, Partitions::new(12).expect("above zero"))
+}
+
 fn draft(parameters: &str) -> Draft {
     Draft {
         name: "hot".into(),
@@ -45,7 +50,7 @@ fn draft(parameters: &str) -> Draft {
 async fn a_shards_turns_are_those_that_were_committed(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
     // One that never was is given again, to somebody else: whoever had it learns that from whose memory it was.
-    for (shard, memory, commit, number, is_ours) in [
+    for (partition, memory, commit, number, is_ours) in [
         (0, 7, true, 1, false),
         (0, 7, false, 2, true),
         (0, 8, true, 2, false),
@@ -54,7 +59,7 @@ async fn a_shards_turns_are_those_that_were_committed(backend: Backend) -> anyho
         (0, 7, true, 4, true),
     ] {
         let mut tx = begin(&store).await?;
-        assert_eq!(tx.turn(shard, memory).await?, Turn { number, is_ours, controls: 0, head: 0 });
+        assert_eq!(tx.turn(shard(partition), memory).await?, Turn { number, is_ours, controls: 0, head: 0 });
         if commit {
             tx.commit().await?;
         }
@@ -106,7 +111,7 @@ async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> any
     ];
     assert_eq!(list().await?, modes);
     let mut tx = begin(&store).await?;
-    let controls = tx.controls(0, 0, 0).await?;
+    let controls = tx.controls(shard(0), 0, 0).await?;
     let said: Vec<_> = controls.iter().map(|one| (one.seq, one.model.id, one.change)).collect();
     let mode = Change::Mode;
     let expected = [
@@ -118,7 +123,7 @@ async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> any
         (6, ids[0], mode(Mode::Off)),
     ];
     assert_eq!(said, expected, "what changes nothing is no change");
-    assert_eq!(tx.controls(0, 5, 0).await?, controls[5..]);
+    assert_eq!(tx.controls(shard(0), 5, 0).await?, controls[5..]);
     assert_eq!(controls[1].model.draft, draft("0"));
     drop(tx);
     set(ids[0], Mode::Shadow).await?;
@@ -133,7 +138,7 @@ async fn a_persons_word_is_a_change_of_its_series_shard(backend: Backend) -> any
     let series = SeriesKey { subject: "pump".into(), metric: "temperature".into() };
     let word = Word {
         series: &series,
-        shard: 3,
+        shard: shard(3),
         model: "hot",
         version: 1,
         is_false_alarm: true,
@@ -151,10 +156,13 @@ async fn a_persons_word_is_a_change_of_its_series_shard(backend: Backend) -> any
     drop(tx);
     let mut tx = begin(&store).await?;
     assert!(tx.take_word(&Word { is_false_alarm: false, ..word }).await?);
-    let words = tx.controls(3, 1, 1).await?;
+    let words = tx.controls(shard(3), 1, 1).await?;
     let said: Vec<_> = words.iter().map(|one| (one.seq, one.model.id, one.change)).collect();
     assert_eq!(said, [(2, model.id, Change::FalseAlarm(id)), (3, model.id, Change::Missed(id))]);
-    assert!(tx.controls(4, 1, 1).await?.is_empty(), "of another shard");
+    let namesake = Shard::at(Topic::SystemEvents, 3, Partitions::new(12).expect("above zero"));
+    for other in [shard(4), namesake] {
+        assert!(tx.controls(other, 1, 1).await?.is_empty(), "of another shard than {other:?}");
+    }
     Ok(())
 }
 
@@ -165,22 +173,25 @@ async fn a_shard_notes_where_it_took_a_change(backend: Backend) -> anyhow::Resul
         store.models.set_mode(id, mode, None, noon()).await?;
     }
     let mut tx = begin(&store).await?;
-    assert_eq!(tx.turn(4, 1).await?, Turn { number: 1, is_ours: false, controls: 0, head: 3 });
-    tx.took_controls(4, 2, 17).await?;
+    assert_eq!(tx.turn(shard(4), 1).await?, Turn { number: 1, is_ours: false, controls: 0, head: 3 });
+    tx.took_controls(shard(4), 2, 17).await?;
     tx.commit().await?;
     let mut tx = begin(&store).await?;
-    assert_eq!(tx.turn(4, 1).await?, Turn { number: 2, is_ours: true, controls: 2, head: 3 });
-    tx.took_controls(4, 3, 18).await?;
-    assert_eq!(tx.turn(4, 1).await?.controls, 3);
-    assert_eq!(tx.turn(5, 1).await?.controls, 0, "another shard");
+    assert_eq!(tx.turn(shard(4), 1).await?, Turn { number: 2, is_ours: true, controls: 2, head: 3 });
+    tx.took_controls(shard(4), 3, 18).await?;
+    assert_eq!(tx.turn(shard(4), 1).await?.controls, 3);
+    assert_eq!(tx.turn(shard(5), 1).await?.controls, 0, "another shard");
     tx.commit().await?;
-    let taken = snapshot(&store).await?.taken(4).await?;
+    let taken = snapshot(&store).await?.taken(shard(4)).await?;
     let places: Vec<_> =
         taken.iter().map(|one| (one.after_position, one.control.seq, one.control.change)).collect();
     let expected = [(17, 1, Mode::Active), (17, 2, Mode::Shadow), (18, 3, Mode::Off)];
     assert_eq!(places, expected.map(|(after, seq, mode)| (after, seq, Change::Mode(mode))));
     assert_eq!((taken[0].control.model.id, &taken[0].control.model.draft), (id, &draft("")));
-    assert!(snapshot(&store).await?.taken(5).await?.is_empty(), "another shard has taken nothing");
+    let namesake = Shard::at(Topic::SystemEvents, 4, Partitions::new(12).expect("above zero"));
+    for other in [shard(5), namesake] {
+        assert!(snapshot(&store).await?.taken(other).await?.is_empty(), "{other:?} has taken nothing");
+    }
     Ok(())
 }
 

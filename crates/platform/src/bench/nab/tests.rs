@@ -1,5 +1,5 @@
 use cornjacket_domain::{Sample, Timestamp};
-use cornjacket_inference::processor;
+use cornjacket_inference::{Counted, processor};
 
 use super::*;
 
@@ -34,7 +34,12 @@ async fn the_processor_says_what_detectors_say() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite://{}/nab.db", folder.path().display());
         let keep = std::time::Duration::from_hours(1);
-        let options = processor::Options { keep, partitions: Partitions::ONE, state_bytes };
+        let options = processor::Options {
+            keep,
+            counted: Counted::default(),
+            partitions: Partitions::ONE,
+            state_bytes,
+        };
         let all = stream(&url, options, &series, &drafts).await?;
         for (configuration, streamed) in configurations.iter().zip(&all) {
             alone(configuration, &series, &streamed.said)?;

@@ -7,7 +7,7 @@ mod scored;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, Sample, SeriesKey, Timestamp, Topic};
+use cornjacket_domain::{Caller, Sample, SeriesKey, Timestamp};
 use cornjacket_proto::query::{self, QuerySeriesRequest, QuerySeriesResponse};
 use cornjacket_proto::status::Failure;
 use cornjacket_store::TimeRange;
@@ -25,11 +25,10 @@ const DEFAULT_RANGE: Duration = Duration::from_hours(1);
 
 /// The consumer that writes series, in the crate that this one does not see.
 const WRITER: &str = "inference";
-const TOPICS: [Topic; 1] = [Topic::SensorEvents];
 
 /// Who makes series of those subjects.
-pub(super) const fn maker<'a>(subjects: &'a [&'a str]) -> Maker<'a> {
-    Maker { consumer: WRITER, topics: &TOPICS, subjects }
+pub(super) fn maker<'a>(rpc: &'a QueryRpc, subjects: &'a [&'a str]) -> Maker<'a> {
+    Maker { consumer: WRITER, topics: &rpc.series_topics, subjects }
 }
 
 pub(super) async fn query_series(
@@ -46,7 +45,7 @@ pub(super) async fn query_series(
     let range = range_of(rpc, request.start_time.as_ref(), request.end_time.as_ref())?;
     let subjects: BTreeSet<&str> = keys.iter().map(|key| key.subject.as_str()).collect();
     let subjects: Vec<&str> = subjects.into_iter().collect();
-    let maker = maker(&subjects);
+    let maker = maker(rpc, &subjects);
     let snapshot = || snapshot_with(rpc, deadline, &maker, &request.consistency_token);
     // A wide question waits for its token before its turn, and for its turn without a snapshot.
     if let Some(step) = request.step {

@@ -1,4 +1,4 @@
-//! What is remembered of a shard's series, within bounds.
+//! What is remembered of the series of a shard, within bounds.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,9 +7,9 @@ use cornjacket_store::SeriesId;
 use crate::watched::Watched;
 use crate::watching::Watching;
 
-/// The memory of a shard: the partitions of one number, whose transactions come one after the other.
+/// The memory of a shard, whose transactions come one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Shard {
+pub(crate) struct Memory {
     /// The last transaction that left this memory. Somebody whose turn is not the next one must not rely on it.
     pub turn: Option<u64>,
     /// What is watched.
@@ -32,7 +32,7 @@ struct Remembered {
     bytes: usize,
 }
 
-impl Shard {
+impl Memory {
     /// Forgets everything.
     pub fn forget(&mut self) {
         *self = Self::default();
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_was_touched_longest_ago_goes_first() {
-        let mut shard = Shard::default();
+        let mut shard = Memory::default();
         for id in 1..=3 {
             shard.keep(SeriesId(id), Watched::default());
         }
@@ -105,7 +105,7 @@ mod tests {
     }
     #[test]
     fn what_is_handed_out_takes_memory_and_is_not_let_go() {
-        let mut shard = Shard::default();
+        let mut shard = Memory::default();
         for id in 1..=3 {
             shard.keep(SeriesId(id), Watched::default());
         }
