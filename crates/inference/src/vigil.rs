@@ -3,8 +3,9 @@
 //! Detectors say how long they would wait for a sample ([`crate::detectors::Detector::patience`]). Here it is counted how long a
 //! series is quiet: on a [`clock`] that goes only while every door of ours is open, so that an outage of ours accuses nobody.
 //! Nothing is written when a sample comes. A series is looked at when its model would have waited long enough since it was
-//! last heard; if it was heard meanwhile, that is noted, and it is looked at again as much later. All of a look is one
-//! transaction, the anomalies in it too; however many processes look, one does at a time.
+//! last heard; if it was heard meanwhile, that is noted, and it is looked at again as much later. Before it is called silent the
+//! log is asked what its subject has said since. A look at some series is one transaction, the anomalies in it too; however many processes look, one does at a
+//! time. The clock goes on in a transaction of its own, whatever becomes of looks.
 
 mod clock;
 mod look;
@@ -15,12 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_bus::consumer::State;
-use cornjacket_domain::{Clock, Partitions, Shard, Timestamp, Topic};
-use cornjacket_store::{
-    DeadLetters, Door, Doors, EventLog, Offsets, Quiet, Snapshots, StoreError, Tx, Vigil,
-};
+use cornjacket_domain::{Clock, Partitions, Shard, Topic};
+use cornjacket_store::{DeadLetters, Door, Doors, EventLog, Offsets, Quiet, Snapshots, StoreError, Tx};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use self::look::Look;
 use crate::counts::Counted;
@@ -30,11 +30,10 @@ use crate::watching::Watching;
 pub const NAME: &str = "silence";
 /// How often doors say that they are open, and series are looked at.
 pub const TICK: Duration = Duration::from_secs(1);
-/// Series of one transaction, and transactions of one tick: what is more is looked at in the next.
+/// Series of one look, at the most. After trouble they are half as many, down to one, and then more again.
 const AT_ONCE: u32 = 256;
-const ROUNDS: u32 = 4;
-/// A look that takes longer never was.
-const LONGEST: Duration = Duration::from_secs(10);
+/// A look that takes longer never was. With what comes before it, the clock is still moved on before it would stand.
+const LONGEST: Duration = Duration::from_millis(1_500);
 
 /// Parts of the store that it needs, and the time.
 #[derive(Clone, Debug)]
@@ -57,6 +56,15 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Why a tick came to nothing, or not to its end.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store takes too long")]
+    TooLong(#[from] Elapsed),
+}
+
 /// Finds silences.
 #[derive(Debug)]
 pub struct Silences {
@@ -67,12 +75,14 @@ pub struct Silences {
     watching: Watching,
     /// The last change that `watching` has taken.
     controls: u64,
+    /// Series of the next look, at the most.
+    at_once: u32,
 }
 
 impl Silences {
     /// One that knows nothing yet; tells in `state` how it is doing.
     pub fn new(ports: Ports, grace: Duration, state: watch::Sender<State>) -> Self {
-        Self { ports, grace, state, watching: Watching::default(), controls: 0 }
+        Self { ports, grace, state, watching: Watching::default(), controls: 0, at_once: AT_ONCE }
     }
 
     /// Looks until `stop`. Trouble is waited for: recovery needs nobody.
@@ -88,18 +98,34 @@ impl Silences {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let state = match timeout(LONGEST, self.tick()).await {
-                Ok(Ok(None)) => State::Running,
-                Ok(Ok(Some(reason))) => State::Waiting { reason },
-                Ok(Err(error)) => State::Waiting { reason: error.to_string() },
-                Err(_) => State::Waiting { reason: "the store takes too long".to_owned() },
+            let state = match self.tick().await {
+                Ok(None) => State::Running,
+                Ok(Some(reason)) => State::Waiting { reason },
+                Err(error) => State::Waiting { reason: error.to_string() },
             };
             self.state.send_if_modified(|known| std::mem::replace(known, state.clone()) != state);
         }
     }
 
-    /// Looks once. Returns why nobody can be called silent now, if so.
-    async fn tick(&mut self) -> Result<Option<String>, StoreError> {
+    /// Moves the clock on, and looks at who is due. Returns why nobody can be called silent now, if so.
+    async fn tick(&mut self) -> Result<Option<String>, Trouble> {
+        let began = Instant::now();
+        let Some((goes, doors)) = within(self.go_on()).await? else { return Ok(None) };
+        if goes {
+            while self.look_at_some().await? && began.elapsed() < TICK / 2 {}
+        }
+        for door in clock::gone(&doors) {
+            tracing::warn!(
+                door,
+                "nothing was heard of this door for long, and others let in the same: it is forgotten"
+            );
+            within(self.ports.doors.forget(door)).await?;
+        }
+        Ok(clock::closed(&doors))
+    }
+
+    /// Moves the clock on: whether it goes, and the doors. Nothing when nobody minds silence.
+    async fn go_on(&mut self) -> Result<Option<(bool, Vec<Door>)>, StoreError> {
         let mut tx = self.ports.offsets.begin_apart().await?;
         self.take_controls(tx.as_mut()).await?;
         if !self.watching.minds_silence() {
@@ -108,23 +134,39 @@ impl Silences {
         // Before the doors: what they said is older than this.
         let now = self.ports.clock.now();
         let doors = self.ports.doors.list().await?;
-        let Some(vigil) = self.advance(tx.as_mut(), now, &doors).await? else {
-            tx.commit().await?;
-            return Ok(clock::closed(&doors));
-        };
-        let mut rounds = 0;
-        while self.look(tx.as_mut(), vigil).await? == AT_ONCE as usize && rounds < ROUNDS {
-            rounds += 1;
-        }
+        let known = tx.vigil().await?.unwrap_or_else(|| clock::begin(now, self.grace));
+        let next = clock::advance(known, clock::all_open(now, &doors), self.grace);
+        tx.keep_vigil(&next).await?;
         tx.commit().await?;
-        for door in clock::gone(&doors) {
-            tracing::warn!(
-                door,
-                "nothing was heard of this door for long, and others let in the same: it is forgotten"
-            );
-            self.ports.doors.forget(door).await?;
+        Ok(Some((next.open > known.open, doors)))
+    }
+
+    /// Looks at series that are due, and says whether there may be more. A failure makes the next look a smaller one.
+    async fn look_at_some(&mut self) -> Result<bool, Trouble> {
+        let at_once = self.at_once;
+        self.at_once = (at_once / 2).max(1);
+        let looked_at = within(self.look(at_once)).await?;
+        self.at_once = at_once.saturating_mul(2).min(AT_ONCE);
+        Ok(looked_at == at_once as usize)
+    }
+
+    /// Looks at series that are due; returns how many those were.
+    async fn look(&self, at_once: u32) -> Result<usize, StoreError> {
+        let mut tx = self.ports.offsets.begin_apart().await?;
+        let Some(vigil) = tx.vigil().await? else { return Ok(0) };
+        let due = tx.due(vigil.open, at_once).await?;
+        if due.is_empty() {
+            return Ok(0);
         }
-        Ok(clock::closed(&doors))
+        let processed = self.processed(&due).await?;
+        // Once more: a sample that was stored meanwhile is the last one now, or its event is beyond what was processed.
+        let due = tx.due(vigil.open, at_once).await?;
+        let count = due.len();
+        let (ports, watching) = (&self.ports, &self.watching);
+        let mut look = Look { ports, watching, vigil, processed, parked: BTreeMap::new() };
+        look.at(tx.as_mut(), due).await?;
+        tx.commit().await?;
+        Ok(count)
     }
 
     async fn take_controls(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
@@ -135,34 +177,6 @@ impl Silences {
             self.controls = control.seq;
         }
         Ok(())
-    }
-
-    /// Moves the clock on. Nothing when it stands.
-    async fn advance(
-        &self,
-        tx: &mut dyn Tx,
-        now: Timestamp,
-        doors: &[Door],
-    ) -> Result<Option<Vigil>, StoreError> {
-        let known = tx.vigil().await?.unwrap_or_else(|| clock::begin(now, self.grace));
-        let next = clock::advance(known, clock::all_open(now, doors), self.grace);
-        tx.keep_vigil(&next).await?;
-        Ok((next.open > known.open).then_some(next))
-    }
-
-    /// Looks at series that are due; returns how many those were.
-    async fn look(&self, tx: &mut dyn Tx, vigil: Vigil) -> Result<usize, StoreError> {
-        let due = tx.due(vigil.open, AT_ONCE).await?;
-        if due.is_empty() {
-            return Ok(0);
-        }
-        let processed = self.processed(&due).await?;
-        // Once more: a sample that was stored meanwhile is the last one now, or its event is beyond what was processed.
-        let due = tx.due(vigil.open, AT_ONCE).await?;
-        let count = due.len();
-        let (ports, watching) = (&self.ports, &self.watching);
-        Look { ports, watching, vigil, processed, parked: BTreeMap::new() }.at(tx, due).await?;
-        Ok(count)
     }
 
     /// How far the processor is, by shard.
@@ -176,4 +190,9 @@ impl Silences {
         }
         Ok(processed)
     }
+}
+
+/// What takes longer than [`LONGEST`] is given up.
+async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
+    Ok(timeout(LONGEST, work).await??)
 }

@@ -1,6 +1,6 @@
 //! What watches series: the models in force, as the changes up to some point left them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cornjacket_domain::{Patterns, SeriesKey};
@@ -61,6 +61,8 @@ impl InForce {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watching {
     models: BTreeMap<ModelId, (Arc<InForce>, bool)>,
+    /// Those that are in force, and cannot be run by this version.
+    beyond: BTreeSet<ModelId>,
     /// Another one whenever a model comes or goes.
     pub generation: u64,
 }
@@ -91,6 +93,11 @@ impl Watching {
         self.get(model).filter(|model| model.makes.minds_silence() && model.watches(key))
     }
 
+    /// Whether a model is in force that this version cannot run, while others may.
+    pub fn is_beyond(&self, model: ModelId) -> bool {
+        self.beyond.contains(&model)
+    }
+
     /// Whether what a model finds is an event.
     pub fn is_active(&self, model: ModelId) -> bool {
         self.models.get(&model).is_some_and(|(_, active)| *active)
@@ -103,6 +110,7 @@ impl Watching {
         match (mode, self.models.get_mut(&id)) {
             (Mode::Off, _) => {
                 self.models.remove(&id);
+                self.beyond.remove(&id);
                 self.generation = control.seq;
             }
             (Mode::Active | Mode::Shadow, Some((_, active))) => *active = mode == Mode::Active,
@@ -115,6 +123,7 @@ impl Watching {
                 // Registered by a process of another version: series go on without it.
                 Err(error) => {
                     let (name, version) = (&control.model.draft.name, control.model.version);
+                    self.beyond.insert(id);
                     tracing::error!(name, version, %error, "a model cannot be run by this version of Cornjacket");
                 }
             },
@@ -166,6 +175,7 @@ mod tests {
         assert!(ids(&watching, "valve", "pressure").is_empty());
         assert!(!watching.is_active(ModelId(2)) && !watching.is_active(ModelId(1)));
         assert_eq!(watching.generation, 2, "nothing came or went since");
+        assert!(watching.is_beyond(ModelId(3)) && !watching.is_beyond(ModelId(4)));
         watching.take(&control(5, 2, "*", "threshold", Mode::Off));
         watching.take(&control(6, 2, "*", "threshold", Mode::Active));
         assert_eq!(ids(&watching, "valve", "temperature"), [(2, 6)], "it begins anew");

@@ -37,9 +37,9 @@ pub struct Quiet {
 /// When a series was heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// The position of the last sample that was noted; 0 for none.
+    /// What is known up to this position; 0 for nothing. Nothing about the series came between what is noted here and this.
     pub noted: u64,
-    /// What the vigil showed when that came, or later.
+    /// What the vigil showed when it was heard last, or later.
     pub at: Duration,
     /// What it shows when to look again.
     pub due: Duration,
@@ -60,7 +60,7 @@ pub(crate) const fn from_kept(micros: i64) -> Duration {
 /// Waiting for samples, within a transaction.
 #[async_trait]
 pub trait QuietTx: Send {
-    /// Has a model wait for a series, if it does not yet. Keys are distinct.
+    /// Has a model wait for a series, which is looked at next, also where it waits already. Keys are distinct.
     async fn wait_for(&mut self, keys: &[DetectorKey]) -> Result<(), StoreError>;
 
     /// The vigil, which nobody else sees until the end of this transaction; none was ever kept at first.
@@ -75,6 +75,7 @@ pub trait QuietTx: Send {
     /// Notes when series were heard. Keys are distinct.
     async fn note(&mut self, heard: &[(DetectorKey, Heard)]) -> Result<(), StoreError>;
 
-    /// Has models no longer wait for series.
-    async fn leave(&mut self, keys: &[DetectorKey]) -> Result<(), StoreError>;
+    /// Has models no longer wait for series, but for those that are due at another time than this: somebody has begun to wait
+    /// for them meanwhile. Keys are distinct.
+    async fn leave(&mut self, left: &[(DetectorKey, Duration)]) -> Result<(), StoreError>;
 }

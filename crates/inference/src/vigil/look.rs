@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cornjacket_domain::stored::StoredEvent;
 use cornjacket_domain::{Sample, SeriesKey, Shard, Timestamp, Topic};
 use cornjacket_proto::events::Event;
+use cornjacket_proto::events::event::Payload;
 use cornjacket_store::{ConsumerPartition, DetectorKey, Heard, Quiet, Range, Select, StoreError, Tx, Vigil};
 
 use super::{Ports, TICK, clock};
@@ -21,8 +23,11 @@ use crate::watching::{InForce, Watching};
 
 /// When a series is looked at again that is silent, or whose detector does not know yet for how long it would wait.
 const LATER: Duration = Duration::from_secs(10);
-/// Events about a subject that are gone through for one that was not processed yet.
-const LOOK_AT: u32 = 500;
+/// And one of which there is nothing to be known now.
+const GONE: Duration = Duration::from_mins(1);
+/// Events about a subject that are read at once, when it is asked whether it has said something, and how many such pages.
+const PAGE: u32 = 500;
+const PAGES: u32 = 4;
 /// How long a question to the log may take.
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -37,10 +42,19 @@ pub(super) struct Look<'a> {
     pub parked: BTreeMap<Shard, Vec<Bytes>>,
 }
 
+/// What a subject has said since it was heard.
+enum Said {
+    /// Something that the processor has not taken.
+    NotTaken,
+    /// Up to a position: when something of the series came in for the last time, if it did, and whether that is all.
+    Until { noted: u64, came: Option<Timestamp>, is_all: bool },
+}
+
 /// What comes of a look.
 #[derive(Default)]
 struct Outcome {
-    left: Vec<DetectorKey>,
+    /// Each with when it was due.
+    left: Vec<(DetectorKey, Duration)>,
     heard: Vec<(DetectorKey, Heard)>,
     anomalies: Vec<Vec<u8>>,
 }
@@ -64,8 +78,12 @@ impl Look<'_> {
                     outcome.heard.push((quiet.key, Heard { at, due, told: false, ..quiet.heard }));
                 }
                 (Some(last), Some(model)) => waiting.push((quiet, last, model)),
-                // Its model is off, or nothing is left of it: when it speaks again, somebody may wait for it again.
-                _ => outcome.left.push(quiet.key),
+                // Its model is off. Who has just begun to wait knows of a change that is not known here.
+                (_, None) if !self.watching.is_beyond(quiet.key.1) && !quiet.heard.due.is_zero() => {
+                    outcome.left.push((quiet.key, quiet.heard.due));
+                }
+                // Nothing is left of it, or others run its model: it may speak again.
+                _ => outcome.heard.push((quiet.key, self.later(quiet.heard))),
             }
         }
         let wanted: Vec<_> = waiting.iter().map(|(quiet, _, model)| (quiet.key.0, model.clone())).collect();
@@ -76,8 +94,8 @@ impl Look<'_> {
         let came = self.came(&waiting).await?;
         for (quiet, last, model) in &waiting {
             let Some(patience) = patience.get(&quiet.key) else {
-                // Of another life of its model.
-                outcome.left.push(quiet.key);
+                // Of another life of its model: that of this one comes with its next sample.
+                outcome.heard.push((quiet.key, self.later(quiet.heard)));
                 continue;
             };
             let heard = self.heard(quiet, last, came.get(&last.position).copied());
@@ -98,7 +116,7 @@ impl Look<'_> {
         &self,
         waiting: &[(Quiet, Sample, Arc<InForce>)],
     ) -> Result<HashMap<u64, Timestamp>, StoreError> {
-        let is_new = |(quiet, last, _): &&(Quiet, Sample, _)| quiet.heard.noted != last.position;
+        let is_new = |(quiet, last, _): &&(Quiet, Sample, _)| quiet.heard.noted < last.position;
         let positions: Vec<_> = waiting.iter().filter(is_new).map(|(_, last, _)| last.position).collect();
         let mut came = HashMap::new();
         if positions.is_empty() {
@@ -111,10 +129,15 @@ impl Look<'_> {
         Ok(came)
     }
 
+    /// As it was, to be looked at again before long.
+    fn later(&self, heard: Heard) -> Heard {
+        Heard { due: self.vigil.open + GONE, ..heard }
+    }
+
     /// When a series was heard, with its last sample.
     fn heard(&self, quiet: &Quiet, last: &Sample, came: Option<Timestamp>) -> Heard {
         let open = self.vigil.open;
-        if quiet.heard.noted == last.position {
+        if quiet.heard.noted >= last.position {
             return quiet.heard;
         }
         // Where nobody knows when, it is as if it came now.
@@ -140,29 +163,52 @@ impl Look<'_> {
         if heard.told {
             return Ok((Heard { due: later, ..heard }, None));
         }
-        if self.is_behind(series).await? {
-            return Ok((Heard { due: soon, ..heard }, None));
-        }
-        Ok((Heard { due: later, told: true, ..heard }, Some(finding)))
+        Ok(match self.said(series, heard.noted).await? {
+            Said::NotTaken => (Heard { due: soon, ..heard }, None),
+            // Its clock went back: what it says is older than its last sample, but it speaks.
+            Said::Until { noted, came: Some(came), .. } => {
+                let at = clock::shown_at(&self.vigil, came);
+                (Heard { noted, at, due: at.saturating_add(after).max(soon), told: false }, None)
+            }
+            Said::Until { noted, came: None, is_all: false } => (Heard { noted, due: soon, ..heard }, None),
+            Said::Until { noted, came: None, is_all: true } => {
+                (Heard { noted, due: later, told: true, ..heard }, Some(finding))
+            }
+        })
     }
 
-    /// Whether there is something about a series that the processor has not taken: it is behind, or has parked it.
-    async fn is_behind(&mut self, series: &SeriesKey) -> Result<bool, StoreError> {
+    /// What a subject has said about a series behind a position. What the processor is behind of, or has parked, is not taken.
+    async fn said(&mut self, series: &SeriesKey, noted: u64) -> Result<Said, StoreError> {
         let (shard, subject) = (Shard::of(series, self.ports.partitions), &series.subject);
         // A shard that came up between two looks is not known yet.
-        let Some(processed) = self.processed.get(&shard) else { return Ok(true) };
+        let Some(processed) = self.processed.get(&shard).copied() else { return Ok(Said::NotTaken) };
         if let Entry::Vacant(parked) = self.parked.entry(shard) {
             parked.insert(self.ports.dead_letters.parked(&processor_in(shard)).await?);
         }
         if self.parked[&shard].iter().any(|key| key == subject.as_bytes()) {
-            return Ok(true);
+            return Ok(Said::NotTaken);
         }
-        let event_type = series.counts().map(str::to_owned);
-        let select = Select { subject: Some(subject.clone()), event_type };
-        let range = Range { select, ..Range::after(*processed, LOOK_AT) };
-        let events = self.ports.log.read(&range).await?;
-        let is_ours = |event_type: &str| Topic::of_type(event_type) == shard.topic();
-        Ok(events.len() == LOOK_AT as usize || events.iter().any(|event| is_ours(&event.event_type)))
+        let select =
+            Select { subject: Some(subject.clone()), event_type: series.counts().map(str::to_owned) };
+        let (mut noted, mut came) = (noted, None);
+        for _ in 0..PAGES {
+            let range = Range { select: select.clone(), ..Range::after(noted, PAGE) };
+            let events = self.ports.log.read(&range).await?;
+            let of_shard = |event: &&StoredEvent| Topic::of_type(&event.event_type) == shard.topic();
+            for event in events.iter().filter(of_shard) {
+                if event.position > processed {
+                    return Ok(Said::NotTaken);
+                }
+                if brings(event, series) {
+                    came = Some(event.ingest_time);
+                }
+            }
+            noted = events.last().map_or(noted, |last| last.position);
+            if events.len() < PAGE as usize {
+                return Ok(Said::Until { noted, came, is_all: true });
+            }
+        }
+        Ok(Said::Until { noted, came, is_all: false })
     }
 
     async fn anomaly(
@@ -190,6 +236,17 @@ impl Look<'_> {
         };
         Ok(anomaly.encode())
     }
+}
+
+/// Whether a sample of a series comes of an event.
+fn brings(event: &StoredEvent, series: &SeriesKey) -> bool {
+    if series.counts().is_some() {
+        return true;
+    }
+    let Ok(Some(Payload::SensorReading(reading))) = event.decode().map(|event| event.payload) else {
+        return false;
+    };
+    reading.measurements.iter().any(|measurement| measurement.metric == series.metric)
 }
 
 impl Outcome {

@@ -15,7 +15,8 @@ use crate::scoring::DetectorKey;
 use crate::{SeriesId, StoreError};
 
 const WAIT: &str = "insert into timeseries.quiet (series_id, model_id)
-    select * from unnest($1::bigint[], $2::integer[]) on conflict do nothing";
+    select * from unnest($1::bigint[], $2::integer[])
+    on conflict (series_id, model_id) do update set due = 0";
 const VIGIL: &str = "select open, until, since, open_before from timeseries.vigil for update";
 const KEEP: &str = "insert into timeseries.vigil (open, until, since, open_before) values ($1, $2, $3, $4)
     on conflict (one) do update set open = excluded.open, until = excluded.until,
@@ -35,7 +36,7 @@ const NOTE: &str = "update timeseries.quiet as known
         as heard (series_id, model_id, noted, at, due, told)
     where known.series_id = heard.series_id and known.model_id = heard.model_id";
 const LEAVE: &str = "delete from timeseries.quiet
-    where (series_id, model_id) in (select * from unnest($1::bigint[], $2::integer[]))";
+    where (series_id, model_id, due) in (select * from unnest($1::bigint[], $2::integer[], $3::bigint[]))";
 
 #[async_trait]
 impl QuietTx for PostgresTx {
@@ -83,9 +84,10 @@ impl QuietTx for PostgresTx {
         Ok(())
     }
 
-    async fn leave(&mut self, keys: &[DetectorKey]) -> Result<(), StoreError> {
-        let (series, models) = columns(keys.iter());
-        sqlx::query(LEAVE).bind(series).bind(models).execute(&mut *self.0).await?;
+    async fn leave(&mut self, left: &[(DetectorKey, Duration)]) -> Result<(), StoreError> {
+        let (series, models) = columns(left.iter().map(|(key, _)| key));
+        let due: Vec<_> = left.iter().map(|(_, due)| to_kept(*due)).collect();
+        sqlx::query(LEAVE).bind(series).bind(models).bind(due).execute(&mut *self.0).await?;
         Ok(())
     }
 }

@@ -14,7 +14,8 @@ use crate::quiet::{Heard, Quiet, QuietTx, Vigil, from_kept, to_kept};
 use crate::scoring::DetectorKey;
 use crate::{SeriesId, StoreError};
 
-const WAIT: &str = "insert into quiet (series_id, model_id) values (?, ?) on conflict do nothing";
+const WAIT: &str = "insert into quiet (series_id, model_id) values (?, ?)
+    on conflict (series_id, model_id) do update set due = 0";
 const VIGIL: &str = "select open, until, since, open_before from vigil";
 const KEEP: &str = "insert into vigil (one, open, until, since, open_before) values (1, ?, ?, ?, ?)
     on conflict (one) do update set open = excluded.open, until = excluded.until,
@@ -28,7 +29,7 @@ const DUE: &str = "select q.series_id, q.model_id, s.subject, s.metric, q.noted,
     where q.due <= ? order by q.due limit ?";
 const NOTE: &str =
     "update quiet set noted = ?, heard = ?, due = ?, told = ? where series_id = ? and model_id = ?";
-const LEAVE: &str = "delete from quiet where series_id = ? and model_id = ?";
+const LEAVE: &str = "delete from quiet where series_id = ? and model_id = ? and due = ?";
 
 #[async_trait]
 impl QuietTx for SqliteTx {
@@ -73,9 +74,10 @@ impl QuietTx for SqliteTx {
         Ok(())
     }
 
-    async fn leave(&mut self, keys: &[DetectorKey]) -> Result<(), StoreError> {
-        for (series, model) in keys {
-            sqlx::query(LEAVE).bind(series.0).bind(model.0).execute(&mut *self.0).await?;
+    async fn leave(&mut self, left: &[(DetectorKey, Duration)]) -> Result<(), StoreError> {
+        for ((series, model), due) in left {
+            let query = sqlx::query(LEAVE).bind(series.0).bind(model.0).bind(to_kept(*due));
+            query.execute(&mut *self.0).await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ laws!(
     a_door_is_there_from_its_first_word_until_it_is_forgotten,
     a_vigil_is_kept_and_what_never_was_is_not,
     series_are_due_in_order_with_their_last_sample,
-    who_waits_already_goes_on_waiting,
+    who_waits_already_is_looked_at_next,
 );
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -86,12 +86,12 @@ async fn series_are_due_in_order_with_their_last_sample(backend: Backend) -> any
     assert_eq!((due[0].series.subject.as_str(), due[0].last.map(|last| last.position)), ("one", Some(7)));
     assert_eq!(tx.due(SECOND * 3, 1).await?.len(), 1);
     assert_eq!(tx.due(SECOND * 9, 10).await?[2].last, None);
-    tx.leave(&keys[..2]).await?;
+    tx.leave(&[(keys[0], SECOND * 3), (keys[1], SECOND * 2)]).await?;
     assert_eq!(tx.due(SECOND * 9, 10).await?.len(), 1);
     Ok(())
 }
 
-async fn who_waits_already_goes_on_waiting(backend: Backend) -> anyhow::Result<()> {
+async fn who_waits_already_is_looked_at_next(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
     let key = (series(&store, "one", Some(7)).await?, ModelId(1));
     let mut tx = store.offsets.begin_apart().await?;
@@ -99,6 +99,8 @@ async fn who_waits_already_goes_on_waiting(backend: Backend) -> anyhow::Result<(
     let heard = Heard { noted: 7, at: SECOND, due: SECOND, told: true };
     tx.note(&[(key, heard)]).await?;
     tx.wait_for(&[key]).await?;
-    assert_eq!(tx.due(SECOND, 10).await?[0].heard, heard);
+    assert_eq!(tx.due(Duration::ZERO, 10).await?[0].heard, Heard { due: Duration::ZERO, ..heard });
+    tx.leave(&[(key, SECOND)]).await?;
+    assert_eq!(tx.due(SECOND, 10).await?.len(), 1, "it is due at another time since");
     Ok(())
 }
