@@ -3,8 +3,8 @@
 //! [`Material`] is what is read from a snapshot: samples, the changes that the shard took, and what was sent. Its
 //! [`Material::run`] is arithmetic: the detector that scores what comes in, with the seed that it would have, sees the samples in
 //! the order of their positions. A registered model takes its changes where the shard took them, so that what it finds while it
-//! is active is what was sent, as long as all samples since its beginning are stored. One thing is not in the store: an event
-//! that was parked and tried again later took the changes of that later time with it.
+//! is active is what was sent, as long as all samples since its beginning are stored; also of events that were parked and tried
+//! again later, for which the changes are noted that they met.
 
 mod course;
 mod sent;
@@ -129,8 +129,11 @@ impl Material {
             }
         };
         samples.sort_unstable_by_key(|sample| sample.position);
-        let taken =
-            if how == How::Anew && compared.is_empty() { Vec::new() } else { snapshot.taken(shard).await? };
+        let taken = if how == How::Anew && compared.is_empty() {
+            Vec::new()
+        } else {
+            snapshot.taken(shard, &key.subject).await?
+        };
         let sent = sent::read(snapshot, series, range, &taken, &compared).await?;
         let course = match how {
             How::Anew => Course::anew(model),

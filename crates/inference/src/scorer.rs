@@ -92,7 +92,7 @@ impl Scorer {
         }
         // Whatever goes wrong from here on, and if this future is dropped: nobody relies on this memory.
         shard.turn = None;
-        controls::take(tx, place, &mut shard, turn, first.position).await?;
+        controls::take(tx, place, &mut shard, turn, first).await?;
         let causes = events.iter().map(|one| (one.event.position, &one.event)).collect();
         let series: Vec<_> = if shard.watching.is_empty() {
             shard.forget_series();

@@ -63,6 +63,9 @@ pub trait Offsets: Debug + Send + Sync {
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
 pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + ModelsTx + QuietTx + DeadLettersTx {
+    /// The last position whose effect was in when it began; 0 for one that moves no progress.
+    fn reached(&self) -> u64;
+
     /// Says that somebody still works: the database cuts off who is silent in a transaction for two seconds.
     async fn touch(&mut self) -> Result<(), StoreError>;
 

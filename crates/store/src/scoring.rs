@@ -82,6 +82,17 @@ pub trait ScoringTx: Send {
         after_position: u64,
     ) -> Result<(), StoreError>;
 
+    /// Notes that events of a subject, which were parked and come after the shard has gone on, are seen with its changes up
+    /// to one, where that is more than their place says: those above a position. What was noted for as many changes stays, since
+    /// events of a subject come in order.
+    async fn took_late(
+        &mut self,
+        shard: Shard,
+        subject: &str,
+        through: u64,
+        after_position: u64,
+    ) -> Result<(), StoreError>;
+
     /// The states of those detectors that have one. Keys are distinct.
     async fn load_detectors(
         &mut self,
@@ -152,9 +163,9 @@ pub trait ScoringSnapshot: Send {
         limit: u32,
     ) -> Result<Vec<Score>, StoreError>;
 
-    /// The changes that a shard has taken, in order, each with its place: all of those to modes, and people's words on series
-    /// of the shard.
-    async fn taken(&mut self, shard: Shard) -> Result<Vec<Taken>, StoreError>;
+    /// The changes that events of a subject of a shard have met, in order, each with its place: all of those to modes, and
+    /// people's words on series of the shard.
+    async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError>;
 
     /// What the models are called that say so.
     async fn model_names(&mut self) -> Result<Vec<ModelName>, StoreError>;
@@ -163,7 +174,7 @@ pub trait ScoringSnapshot: Send {
 /// A change that a shard has taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Events of the shard above this position are seen with it.
+    /// Events of the subject above this position are seen with it.
     pub after_position: u64,
     /// The change.
     pub control: Control,

@@ -64,22 +64,27 @@ impl Offsets for PostgresOffsets {
             .bind(to.last_position.cast_signed())
             .execute(&mut *transaction)
             .await?;
-        Ok((moved.rows_affected() == 1)
-            .then(|| Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox))) as Box<dyn Tx>))
+        Ok((moved.rows_affected() == 1).then(|| {
+            Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox), from.last_position)) as Box<dyn Tx>
+        }))
     }
 
     async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError> {
         let transaction = self.0.effects.begin().await?;
-        Ok(Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox))))
+        Ok(Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox), 0)))
     }
 }
 
-/// The transaction of an effect.
+/// The transaction of an effect, and the position that its consumer had come to.
 #[derive(Debug)]
-pub(crate) struct PostgresTx(pub(crate) Transaction<'static, Postgres>, pub(crate) Wake);
+pub(crate) struct PostgresTx(pub(crate) Transaction<'static, Postgres>, pub(crate) Wake, pub(crate) u64);
 
 #[async_trait]
 impl Tx for PostgresTx {
+    fn reached(&self) -> u64 {
+        self.2
+    }
+
     async fn touch(&mut self) -> Result<(), StoreError> {
         sqlx::query(TOUCH).execute(&mut *self.0).await?;
         Ok(())

@@ -43,7 +43,7 @@ impl Outlooks for PostgresOutlooks {
     }
 
     async fn follow(&self, next: &Next<'_>) -> Result<bool, StoreError> {
-        let mut tx = PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.outbox));
+        let mut tx = PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.outbox), 0);
         let Outlook { last, up, down } = next.outlook;
         let query = sqlx::query(if next.before.is_some() { FOLLOW } else { BEGIN })
             .bind(next.rule)

@@ -81,7 +81,7 @@ impl Rebuilds for PostgresRebuilds {
     }
 
     async fn write(&self) -> Result<Box<dyn RebuildTx>, StoreError> {
-        Ok(Box::new(PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.outbox))))
+        Ok(Box::new(PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.outbox), 0)))
     }
 
     async fn drop_unused(&self, projection: ProjectionId) -> Result<(), StoreError> {

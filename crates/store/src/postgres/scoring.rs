@@ -35,6 +35,10 @@ const TOOK: &str = "with marked as (
         select $1, seq, $3 from timeseries.controls
         where seq > (select controls from timeseries.shards where shard = $1) and seq <= $2)
     update timeseries.shards set controls = $2 where shard = $1";
+const TOOK_LATE: &str = "insert into timeseries.late_marks (shard, subject, seq, after_position)
+    select $1, $2, $3, $4
+    where exists (select from timeseries.control_marks where shard = $1 and seq <= $3 and after_position > $4)
+    on conflict do nothing";
 const LOAD: &str = "select series_id, model_id, since, last_time, last_position, state
     from unnest($1::bigint[], $2::integer[]) as wanted (series_id, model_id)
     join timeseries.detector_states using (series_id, model_id)";
@@ -64,7 +68,10 @@ const FINDINGS: &str = "select time, position, model_id, score, expected, lower,
         and severity is not null
     order by time, position, model_id limit $6";
 const TAKEN: &str = "select c.seq, c.change, c.series_id,
-        id, version, name, detector, code, subjects, metrics, parameters, m.after_position
+        id, version, name, detector, code, subjects, metrics, parameters,
+        least(m.after_position, (
+            select min(after_position) from timeseries.late_marks
+            where shard = m.shard and subject = $2 and seq >= m.seq))
     from timeseries.control_marks m join timeseries.controls c on c.seq = m.seq join timeseries.models on id = c.model_id
     where m.shard = $1 and (c.series_id is null or c.shard = m.shard) order by c.seq";
 const NAMES: &str = "select id, name, version from timeseries.models";
@@ -101,6 +108,18 @@ impl ScoringTx for PostgresTx {
         after_position: u64,
     ) -> Result<(), StoreError> {
         let query = sqlx::query(TOOK).bind(shard.number().cast_signed()).bind(signed(through));
+        query.bind(signed(after_position)).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn took_late(
+        &mut self,
+        shard: Shard,
+        subject: &str,
+        through: u64,
+        after_position: u64,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(TOOK_LATE).bind(shard.number().cast_signed()).bind(subject).bind(signed(through));
         query.bind(signed(after_position)).execute(&mut *self.0).await?;
         Ok(())
     }
@@ -221,8 +240,8 @@ impl ScoringSnapshot for PostgresSnapshot {
         self.read_scores(FINDINGS, series, range, after, limit).await
     }
 
-    async fn taken(&mut self, shard: Shard) -> Result<Vec<Taken>, StoreError> {
-        let rows = sqlx::query(TAKEN).bind(shard.number().cast_signed()).fetch_all(&mut *self.0).await?;
+    async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError> {
+        let rows = sqlx::query(TAKEN).bind(shard.number().cast_signed()).bind(subject).fetch_all(&mut *self.0).await?;
         rows.iter().map(taken).collect()
     }
 

@@ -61,22 +61,27 @@ impl Offsets for SqliteOffsets {
             .bind(from.last_position.cast_signed())
             .execute(&mut *transaction)
             .await?;
-        Ok((moved.rows_affected() == 1)
-            .then(|| Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox))) as Box<dyn Tx>))
+        Ok((moved.rows_affected() == 1).then(|| {
+            Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox), from.last_position)) as Box<dyn Tx>
+        }))
     }
 
     async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError> {
         let transaction = self.0.timeseries.writer.begin_with("begin immediate").await?;
-        Ok(Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox))))
+        Ok(Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox), 0)))
     }
 }
 
-/// The transaction of an effect.
+/// The transaction of an effect, and the position that its consumer had come to.
 #[derive(Debug)]
-pub(super) struct SqliteTx(pub(super) Transaction<'static, Sqlite>, pub(super) Wake);
+pub(super) struct SqliteTx(pub(super) Transaction<'static, Sqlite>, pub(super) Wake, pub(super) u64);
 
 #[async_trait]
 impl Tx for SqliteTx {
+    fn reached(&self) -> u64 {
+        self.2
+    }
+
     async fn touch(&mut self) -> Result<(), StoreError> {
         // Nobody is cut off here.
         Ok(())

@@ -59,6 +59,7 @@ impl Outlooks for SqliteOutlooks {
         let mut tx = SqliteTx(
             self.0.timeseries.writer.begin_with("begin immediate").await?,
             Wake::new(&self.0.outbox),
+            0,
         );
         let Outlook { last, up, down } = next.outlook;
         let query = sqlx::query(if next.before.is_some() { FOLLOW } else { BEGIN })

@@ -84,6 +84,7 @@ impl Rebuilds for SqliteRebuilds {
         Ok(Box::new(SqliteTx(
             self.0.timeseries.writer.begin_with("begin immediate").await?,
             Wake::new(&self.0.outbox),
+            0,
         )))
     }
 

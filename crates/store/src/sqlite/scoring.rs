@@ -33,6 +33,10 @@ const MARK: &str = "insert into control_marks (shard, seq, after_position)
     select ?1, seq, ?3 from controls
     where seq > (select controls from shards where shard = ?1) and seq <= ?2";
 const TOOK: &str = "update shards set controls = ?2 where shard = ?1";
+const TOOK_LATE: &str = "insert into late_marks (shard, subject, seq, after_position)
+    select ?1, ?2, ?3, ?4
+    where exists (select 1 from control_marks where shard = ?1 and seq <= ?3 and after_position > ?4)
+    on conflict do nothing";
 static LOAD: LazyLock<Statements> = LazyLock::new(|| {
     let after = ") select series_id, model_id, since, last_time, last_position, state
         from wanted cross join detector_states using (series_id, model_id)";
@@ -65,7 +69,10 @@ const FINDINGS: &str = "select time, position, model_id, score, expected, lower,
         and severity is not null
     order by time, position, model_id limit ?";
 const TAKEN: &str = "select c.seq, c.change, c.series_id,
-        id, version, name, detector, code, subjects, metrics, parameters, m.after_position
+        id, version, name, detector, code, subjects, metrics, parameters,
+        min(m.after_position, coalesce((
+            select min(after_position) from late_marks
+            where shard = m.shard and subject = ?2 and seq >= m.seq), m.after_position))
     from control_marks m join controls c on c.seq = m.seq join models on id = c.model_id
     where m.shard = ?1 and (c.series_id is null or c.shard = m.shard) order by c.seq";
 const NAMES: &str = "select id, name, version from models";
@@ -108,6 +115,18 @@ impl ScoringTx for SqliteTx {
         let query = sqlx::query(MARK).bind(shard.number()).bind(signed(through)).bind(signed(after_position));
         query.execute(&mut *self.0).await?;
         sqlx::query(TOOK).bind(shard.number()).bind(signed(through)).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn took_late(
+        &mut self,
+        shard: Shard,
+        subject: &str,
+        through: u64,
+        after_position: u64,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(TOOK_LATE).bind(shard.number()).bind(subject).bind(signed(through));
+        query.bind(signed(after_position)).execute(&mut *self.0).await?;
         Ok(())
     }
 
@@ -235,8 +254,8 @@ impl ScoringSnapshot for SqliteSnapshot {
         self.read_scores(FINDINGS, series, range, after, limit).await
     }
 
-    async fn taken(&mut self, shard: Shard) -> Result<Vec<Taken>, StoreError> {
-        let rows = sqlx::query(TAKEN).bind(shard.number()).fetch_all(self.timeseries().await?).await?;
+    async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError> {
+        let rows = sqlx::query(TAKEN).bind(shard.number()).bind(subject).fetch_all(self.timeseries().await?).await?;
         rows.iter().map(taken).collect()
     }
 

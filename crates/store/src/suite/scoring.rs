@@ -16,6 +16,8 @@ laws!(
     versions_are_made_when_something_is_new,
     what_becomes_active_makes_a_shadow_of_what_was,
     a_shard_notes_where_it_took_a_change,
+    what_comes_late_notes_which_changes_it_met,
+    a_transaction_knows_what_was_reached_before_it,
     a_persons_word_is_a_change_of_its_series_shard,
     states_are_overwritten_and_samples_since_are_in_order_of_position,
     scores_are_read_by_page_and_leave_with_their_day,
@@ -182,7 +184,7 @@ async fn a_shard_notes_where_it_took_a_change(backend: Backend) -> anyhow::Resul
     assert_eq!(tx.turn(shard(4), 1).await?.controls, 3);
     assert_eq!(tx.turn(shard(5), 1).await?.controls, 0, "another shard");
     tx.commit().await?;
-    let taken = snapshot(&store).await?.taken(shard(4)).await?;
+    let taken = snapshot(&store).await?.taken(shard(4), "pump").await?;
     let places: Vec<_> =
         taken.iter().map(|one| (one.after_position, one.control.seq, one.control.change)).collect();
     let expected = [(17, 1, Mode::Active), (17, 2, Mode::Shadow), (18, 3, Mode::Off)];
@@ -190,8 +192,52 @@ async fn a_shard_notes_where_it_took_a_change(backend: Backend) -> anyhow::Resul
     assert_eq!((taken[0].control.model.id, &taken[0].control.model.draft), (id, &draft("")));
     let namesake = Shard::at(Topic::SystemEvents, 4, Partitions::new(12).expect("above zero"));
     for other in [shard(5), namesake] {
-        assert!(snapshot(&store).await?.taken(other).await?.is_empty(), "{other:?} has taken nothing");
+        assert!(snapshot(&store).await?.taken(other, "pump").await?.is_empty(), "{other:?} has taken nothing");
     }
+    Ok(())
+}
+
+async fn what_comes_late_notes_which_changes_it_met(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let id = store.models.register(&draft(""), Mode::Active, None, noon()).await?.id;
+    for mode in [Mode::Shadow, Mode::Active, Mode::Off] {
+        store.models.set_mode(id, mode, None, noon()).await?;
+    }
+    let mut tx = begin(&store).await?;
+    for (through, after_position) in [(2, 20), (3, 30), (4, 40)] {
+        tx.turn(shard(4), 1).await?;
+        tx.took_controls(shard(4), through, after_position).await?;
+    }
+    // The second and the last say nothing that the marks of the shard do not say.
+    for (subject, through, after_position) in
+        [("pump", 3, 10), ("pump", 3, 12), ("valve", 2, 20), ("valve", 4, 25), ("lamp", 4, 40)]
+    {
+        tx.took_late(shard(4), subject, through, after_position).await?;
+    }
+    tx.commit().await?;
+    for (subject, expected) in [
+        ("pump", [10, 10, 10, 40]),
+        ("valve", [20, 20, 25, 25]),
+        ("lamp", [20, 20, 30, 40]),
+        ("anybody", [20, 20, 30, 40]),
+    ] {
+        let taken = snapshot(&store).await?.taken(shard(4), subject).await?;
+        let places: Vec<_> = taken.iter().map(|one| one.after_position).collect();
+        assert_eq!(places, expected, "{subject}");
+    }
+    Ok(())
+}
+
+async fn a_transaction_knows_what_was_reached_before_it(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let at = ConsumerPartition { consumer: "law".into(), topic: "sensor-events", partition: 0 };
+    let there = Progress { next_offset: 8, last_position: 17 };
+    let begin = async |from, to| anyhow::Ok(store.offsets.begin(&at, from, to).await?.expect("nobody else"));
+    let tx = begin(Progress::default(), there).await?;
+    assert_eq!(tx.reached(), 0);
+    tx.commit().await?;
+    assert_eq!(begin(there, there).await?.reached(), 17, "what was parked is tried again");
+    assert_eq!(store.offsets.begin_apart().await?.reached(), 0);
     Ok(())
 }
 

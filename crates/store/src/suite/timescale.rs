@@ -26,7 +26,7 @@ async fn chunks(pool: &PgPool, table: &str) -> anyhow::Result<(i64, i64)> {
 }
 
 async fn add(pool: &PgPool, key: &SeriesKey, sample: Sample) -> anyhow::Result<SeriesId> {
-    let mut tx = PostgresTx(pool.begin().await?, Wake::new(&Arc::default()));
+    let mut tx = PostgresTx(pool.begin().await?, Wake::new(&Arc::default()), 0);
     let id = tx.series(&[(key, "Cel")]).await?[0];
     let bucket = |step: RollupStep| RollupKey { series: id, step, bucket: step.bucket_of(sample.time) };
     let keys = RollupStep::ALL.map(bucket);
