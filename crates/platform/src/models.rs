@@ -3,26 +3,61 @@
 use cornjacket_domain::Clock;
 use cornjacket_inference::detectors;
 use cornjacket_query::Detectors;
-use cornjacket_store::{Draft, Mode, Store};
+use cornjacket_store::{Draft, ListedModel, Mode, Model, Store};
 
 use crate::config::Inference;
 
-/// Registers what is new. What an operator has done to a model since it was registered stays; one that the settings no longer
-/// name is off.
+/// What a model may do since a start, because the settings say so.
+#[derive(Debug, PartialEq, Eq)]
+struct Changed {
+    name: String,
+    version: u32,
+    before: Mode,
+    now: Mode,
+}
+
+/// Brings the models of the settings into the store, where they are the truth for the names that they use: whatever an operator
+/// made of them since, they may again do what the settings say. Whatever that changes is said.
 pub async fn register(store: &Store, settings: &Inference, clock: &dyn Clock) -> anyhow::Result<()> {
-    let drafts = settings.drafts()?;
-    for (draft, mode) in &drafts {
-        store.models.register(draft, *mode, None, clock.now()).await?;
-    }
-    for listed in store.models.list().await? {
-        let named = drafts.iter().any(|(draft, _)| draft.name == listed.model.draft.name);
-        if !named && listed.made_by.is_none() && listed.mode != Mode::Off {
-            let (name, version) = (&listed.model.draft.name, listed.model.version);
-            tracing::info!(name, version, "the settings no longer name this model: it is off");
-            store.models.set_mode(listed.model.id, Mode::Off, None, clock.now()).await?;
-        }
+    for Changed { name, version, before, now } in assert(store, settings, clock).await? {
+        let (before, now) = (before.name(), now.name());
+        tracing::warn!(name, version, before, now, "the settings change what a model may do");
     }
     Ok(())
+}
+
+async fn assert(store: &Store, settings: &Inference, clock: &dyn Clock) -> anyhow::Result<Vec<Changed>> {
+    let (drafts, before) = (settings.drafts()?, store.models.list().await?);
+    let mut named = Vec::with_capacity(drafts.len());
+    for (draft, mode) in drafts {
+        let model = store.models.register(&draft, mode, None, clock.now()).await?;
+        store.models.set_mode(model.id, mode, None, clock.now()).await?;
+        named.push((model, mode));
+    }
+    for listed in store.models.list().await?.iter().filter(|listed| listed.made_by.is_none()) {
+        let mode = left_to(listed, &named);
+        store.models.set_mode(listed.model.id, mode, None, clock.now()).await?;
+    }
+    let after = store.models.list().await?;
+    Ok(after.into_iter().filter_map(|listed| changed(listed, &before)).collect())
+}
+
+/// What a model may do that the settings made, now or once: nothing when they no longer name it, and as a former version of one
+/// that they name no more than that one.
+fn left_to(listed: &ListedModel, named: &[(Model, Mode)]) -> Mode {
+    let of_name = named.iter().find(|(model, _)| model.draft.name == listed.model.draft.name);
+    match of_name {
+        None | Some((_, Mode::Off)) => Mode::Off,
+        Some((_, Mode::Shadow)) if listed.mode == Mode::Active => Mode::Shadow,
+        Some(_) => listed.mode,
+    }
+}
+
+fn changed(listed: ListedModel, before: &[ListedModel]) -> Option<Changed> {
+    let known = before.iter().find(|known| known.model.id == listed.model.id);
+    let (before, now) = (known.map_or(Mode::Off, |known| known.mode), listed.mode);
+    let Model { version, draft, .. } = listed.model;
+    (before != now).then_some(Changed { name: draft.name, version, before, now })
 }
 
 /// What models can be made of, for those who do not see where they are.
@@ -44,3 +79,6 @@ impl Detectors for KnownDetectors {
         detectors::offered().into_iter().map(|kind| (kind.name, kind.version, kind.example)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
