@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cornjacket_domain::{Clock, Event, Limits, Timestamp, event};
 use cornjacket_proto::events as proto;
-use cornjacket_store::{Gap, Store, StoreError};
+use cornjacket_store::{Forgotten, Gap, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BusUrl, Settings};
@@ -14,6 +14,8 @@ use crate::unread::{HaveRead, Reader};
 const INTERVAL: Duration = Duration::from_hours(1);
 /// Late samples come mostly on their own day and the next; those that come later still find their way.
 const COMPRESS_AFTER: Duration = DAY;
+/// States of detectors that are gone over at once.
+const AT_ONCE: u32 = 1_000;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Drops days of the log that are older than the retention.
@@ -62,6 +64,7 @@ impl Retention {
         let now = self.clock.now();
         self.drop_old_days(now).await?;
         self.store.series_retention.age(now - self.keep_series, now - COMPRESS_AFTER).await?;
+        self.forget(now - self.keep_series).await?;
         // A day more than they are shown: clocks of processes differ.
         self.store.rebuilds.drop_expired(now - self.keep_states - DAY).await?;
         let expired = self.store.dead_letters.expire(now - self.keep_dead_letters).await?;
@@ -70,6 +73,20 @@ impl Retention {
         }
         metrics::counter!("cornjacket_retention_passes_total").increment(1);
         Ok(())
+    }
+
+    /// Forgets what detectors remember of what is gone, part by part, so that nobody waits for it.
+    async fn forget(&self, oldest: Timestamp) -> Result<(), StoreError> {
+        let mut next = None;
+        loop {
+            let Forgotten { states, next: more } =
+                self.store.series_retention.forget(oldest, next, AT_ONCE).await?;
+            metrics::counter!("cornjacket_inference_states_forgotten_total").increment(states);
+            if more.is_none() {
+                return Ok(());
+            }
+            next = more;
+        }
     }
 
     /// Who has not read for twice the retention loses what it did not read; until then, it holds the log.

@@ -47,7 +47,8 @@ pub use scoring::{
     DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
 };
 pub use series::{
-    ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx, TimeRange,
+    Forgotten, ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx,
+    TimeRange,
 };
 pub use snapshot::{Snapshot, Snapshots};
 pub use tail::Tail;

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use cornjacket_domain::{RollupStep, Sample, SeriesKey, Summary, Timestamp};
 
-use crate::StoreError;
+use crate::{DetectorKey, ModelId, StoreError};
 
 /// A series in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,10 +122,34 @@ pub trait SeriesSnapshot: Send {
     ) -> Result<Vec<(Timestamp, Summary)>, StoreError>;
 }
 
+/// Ids begin above these ...
+pub(crate) const BEFORE_ALL: DetectorKey = (SeriesId(i64::MIN), ModelId(i32::MIN));
+/// ... and end here.
+pub(crate) const AFTER_ALL: DetectorKey = (SeriesId(i64::MAX), ModelId(i32::MAX));
+
 /// Letting go of old samples.
 #[async_trait]
 pub trait SeriesRetention: Debug + Send + Sync {
     /// Drops what is of days before that of `oldest`, and has samples of days before that of `compress` compressed
     /// where the store can.
     async fn age(&self, oldest: Timestamp, compress: Timestamp) -> Result<(), StoreError>;
+
+    /// Goes over at most `most` of the states of detectors, those after one, and forgets those that nobody comes back to: of
+    /// models that have been off since before `oldest`, and of series that had no sample since then. What is parked may come yet:
+    /// states of its subjects stay.
+    async fn forget(
+        &self,
+        oldest: Timestamp,
+        after: Option<DetectorKey>,
+        most: u32,
+    ) -> Result<Forgotten, StoreError>;
+}
+
+/// What came of forgetting states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many are gone.
+    pub states: u64,
+    /// The last one that was gone over, when there are more.
+    pub next: Option<DetectorKey>,
 }

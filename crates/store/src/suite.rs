@@ -6,6 +6,7 @@ mod dead_letters;
 mod devices;
 mod event_log;
 mod fixtures;
+mod forget;
 mod leases;
 mod milestones;
 mod offsets;

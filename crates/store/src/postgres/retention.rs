@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cornjacket_domain::Timestamp;
-use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row};
 
 use super::PostgresStore;
 use super::event_log::to_sql;
-use crate::StoreError;
-use crate::series::SeriesRetention;
+use crate::series::{AFTER_ALL, BEFORE_ALL, Forgotten, SeriesRetention};
+use crate::{DetectorKey, ModelId, SeriesId, StoreError};
 
 /// The days of a partitioned table before another, oldest first, and whether an earlier detach was cut off half way.
 const DAYS: &str = "select right(relname, 8), inhdetachpending
@@ -31,6 +32,21 @@ const DROP_CHUNKS: [&str; 3] = [
     "select drop_chunks('timeseries.samples', older_than => $1::timestamptz)",
     "select drop_chunks('timeseries.rollups', older_than => $1::timestamptz)",
 ];
+/// The last of some states, where there are more.
+const PART: &str = "select series_id, model_id from timeseries.detector_states
+    where (series_id, model_id) > ($1, $2) order by series_id, model_id offset $3 limit 1";
+// What is saved meanwhile is no longer that old. Its series' first sample after so long has it saved, so that none is stored
+// without.
+const FORGET: &str = "with offs as materialized (
+        select model_id, max(seq) as seq from timeseries.controls
+        where change = 'off' and made_at < $1 group by model_id)
+    delete from timeseries.detector_states d
+    where (series_id, model_id) > ($2, $3) and (series_id, model_id) <= ($4, $5)
+        and (exists (select from offs where model_id = d.model_id and seq > d.since)
+            or (last_time < $1 and not exists (
+                select from timeseries.samples s where s.series_id = d.series_id and s.time >= $1)))
+        and not exists (select from timeseries.series s join timeseries.parked_keys p
+            on p.key = convert_to(s.subject, 'UTF8') where s.id = d.series_id)";
 
 /// Drops whole days before that of `time`, log and ledger alike, as long as nothing above `keep_after` goes.
 pub(super) async fn drop_before(pool: &PgPool, time: Timestamp, keep_after: u64) -> Result<u64, StoreError> {
@@ -95,6 +111,22 @@ impl SeriesRetention for PostgresSeriesRetention {
             }
         }
         Ok(())
+    }
+
+    async fn forget(
+        &self,
+        oldest: Timestamp,
+        after: Option<DetectorKey>,
+        most: u32,
+    ) -> Result<Forgotten, StoreError> {
+        let (series, model) = after.unwrap_or(BEFORE_ALL);
+        let part = sqlx::query(PART).bind(series.0).bind(model.0).bind(i64::from(most.max(1) - 1));
+        let key = |row: PgRow| Ok::<_, StoreError>((SeriesId(row.try_get(0)?), ModelId(row.try_get(1)?)));
+        let next = part.fetch_optional(&self.0.owner).await?.map(key).transpose()?;
+        let last = next.unwrap_or(AFTER_ALL);
+        let query = sqlx::query(FORGET).bind(to_sql(oldest)).bind(series.0).bind(model.0);
+        let gone = query.bind(last.0.0).bind(last.1.0).execute(&self.0.owner).await?;
+        Ok(Forgotten { states: gone.rows_affected(), next })
     }
 }
 
