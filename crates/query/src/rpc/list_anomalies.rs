@@ -1,17 +1,22 @@
 //! `ListAnomalies`: what detectors found, page by page.
 //!
-//! Anomalies are events like all others, and rare: they are read from the log by their type, and what was asked for is picked
-//! out of them.
+//! Anomalies are events like all others: they are read from the log by their type, for which it has an index, and what was
+//! asked for is picked out of them. A page reads as many as it should take, at the rate at which those before were wanted. What
+//! goes beyond a short first part takes turns with other questions that read much; a page that has taken half of its
+//! caller's time, or looked at [`MOST`], ends where it is, and the next one goes on there.
+
+mod parts;
 
 use cornjacket_domain::Caller;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
 use cornjacket_proto::query::{ListAnomaliesRequest, ListAnomaliesResponse};
 use cornjacket_proto::status::Failure;
-use cornjacket_store::Range;
+use cornjacket_store::{Range, Snapshot};
 use tokio::time::Instant;
 use tonic::Request;
 
+use self::parts::Parts;
 use super::consistency::snapshot_of_log;
 use super::list_events::{After, Window, authorize_filter, for_caller, select, window};
 use super::{QueryRpc, store_failed};
@@ -19,7 +24,7 @@ use crate::page::{self, Cursor};
 
 const TYPE: &str = "ai.anomaly_detected";
 /// Anomalies that are looked at for one page.
-const MOST: u32 = 1_000;
+const MOST: usize = 10_000;
 
 pub(super) async fn list_anomalies(
     rpc: &QueryRpc,
@@ -29,34 +34,82 @@ pub(super) async fn list_anomalies(
     let caller = Caller::of(request.extensions())?;
     let mut request = request.into_inner();
     authorize_filter(&caller, &request.subject)?;
-    let size = page::size(request.page_size)? as usize;
+    let size = page::size(request.page_size)?;
     request.page_size = 0;
     let (token, consistency_token) =
         (std::mem::take(&mut request.page_token), std::mem::take(&mut request.consistency_token));
     let cursor = Cursor::of(prost::Message::encode_to_vec(&request));
-    let after: Option<After> = cursor.read(&token)?;
-    let mut snapshot = snapshot_of_log(rpc, deadline, &consistency_token).await?;
-    let times = Window {
-        from_position: 0,
-        start: request.start_time.as_ref(),
-        end: request.end_time.as_ref(),
-        descending: !request.oldest_first,
-    };
-    let (low, high) = window(snapshot.as_mut(), &times, after).await?;
-    let select = select(request.subject.clone(), TYPE.to_owned());
-    let range = Range { after: low, until: high, select, descending: times.descending, limit: MOST };
-    let stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;
-    let (mut anomalies, mut last) = (Vec::new(), None);
-    for one in &stored {
-        if anomalies.len() == size {
-            break;
+    let page = Page { rpc, deadline, caller, request, consistency_token };
+    let (anomalies, last) = page.read(size, cursor.read(&token)?).await?;
+    let next_page_token = last.map(|position| cursor.write(&After { position })).unwrap_or_default();
+    Ok(ListAnomaliesResponse { anomalies, next_page_token })
+}
+
+/// What a page is of.
+struct Page<'a> {
+    rpc: &'a QueryRpc,
+    deadline: Instant,
+    caller: Caller,
+    request: ListAnomaliesRequest,
+    consistency_token: String,
+}
+
+impl Page<'_> {
+    /// The page's anomalies, and the position at which it ends when there may be more.
+    async fn read(&self, size: u32, after: Option<After>) -> Result<(Vec<Event>, Option<u64>), Failure> {
+        let began = Instant::now();
+        let enough = began + self.deadline.saturating_duration_since(began) / 2;
+        let mut snapshot = self.snapshot().await?;
+        let (mut parts, mut turn) = (Parts::new(size), None);
+        while let Some(limit) = parts.next(MOST) {
+            if turn.is_none() && parts.looked() > 0 {
+                drop(snapshot);
+                turn = Some(self.rpc.turns.next(self.deadline, self.rpc.log.watch()).await?);
+                snapshot = self.snapshot().await?;
+            } else if let Some(turn) = &mut turn {
+                turn.next_part().await;
+            }
+            let after = parts.last().map(|position| After { position }).or(after);
+            self.read_part(snapshot.as_mut(), limit, after, &mut parts).await?;
+            if Instant::now() > enough {
+                break;
+            }
         }
-        last = Some(one.position);
-        anomalies.extend(wanted(&request, &caller, for_caller(&caller, one).transpose()?));
+        Ok(parts.end())
     }
-    let is_more = stored.len() == MOST as usize || last != stored.last().map(|last| last.position);
-    let next = last.filter(|_| is_more).map(|position| cursor.write(&After { position }));
-    Ok(ListAnomaliesResponse { anomalies, next_page_token: next.unwrap_or_default() })
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure> {
+        snapshot_of_log(self.rpc, self.deadline, &self.consistency_token).await
+    }
+
+    async fn read_part(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        limit: u32,
+        after: Option<After>,
+        parts: &mut Parts<Event>,
+    ) -> Result<(), Failure> {
+        let request = &self.request;
+        let times = Window {
+            from_position: 0,
+            start: request.start_time.as_ref(),
+            end: request.end_time.as_ref(),
+            descending: !request.oldest_first,
+        };
+        let (low, high) = window(snapshot, &times, after).await?;
+        let select = select(request.subject.clone(), TYPE.to_owned());
+        let range = Range { after: low, until: high, select, descending: times.descending, limit };
+        let stored = snapshot.read(&range).await.map_err(|error| store_failed(&error))?;
+        parts.begin(limit, stored.len());
+        for one in &stored {
+            if parts.is_full() {
+                break;
+            }
+            let event = for_caller(&self.caller, one).transpose()?;
+            parts.look_at(one.position, wanted(request, &self.caller, event));
+        }
+        Ok(())
+    }
 }
 
 /// The event, if it is asked for, and of a series that the caller may know of.
