@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use cornjacket_bus::consumer::State;
 use cornjacket_domain::{Clock, Partitions, Shard, Topic};
-use cornjacket_store::{DeadLetters, Door, Doors, EventLog, Offsets, Quiet, Snapshots, StoreError, Tx};
+use cornjacket_store::{
+    DeadLetters, Door, Doors, EventLog, Models, Offsets, Quiet, Snapshots, StoreError, Tx,
+};
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -46,6 +48,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What has come in.
     pub log: Arc<dyn EventLog>,
+    /// Whether there is something new about what watches.
+    pub models: Arc<dyn Models>,
     /// When it came in.
     pub snapshots: Arc<dyn Snapshots>,
     /// Which events the processor counts.
@@ -126,8 +130,12 @@ impl Silences {
 
     /// Moves the clock on: whether it goes, and the doors. Nothing when nobody minds silence.
     async fn go_on(&mut self) -> Result<Option<(bool, Vec<Door>)>, StoreError> {
+        let last = self.ports.models.last_change().await?;
+        if last == self.controls && !self.watching.minds_silence() {
+            return Ok(None);
+        }
         let mut tx = self.ports.offsets.begin_apart().await?;
-        self.take_controls(tx.as_mut()).await?;
+        self.take_controls(tx.as_mut(), last).await?;
         if !self.watching.minds_silence() {
             return Ok(None);
         }
@@ -169,13 +177,15 @@ impl Silences {
         Ok(count)
     }
 
-    async fn take_controls(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+    /// Takes all changes that there are, which are those up to `last` and perhaps more.
+    async fn take_controls(&mut self, tx: &mut dyn Tx, last: u64) -> Result<(), StoreError> {
         // Changes to modes are those of all shards, and people's words are in the states of detectors.
         let any = Shard::at(Topic::SensorEvents, 0, self.ports.partitions);
-        for control in tx.controls(any, self.controls, u64::MAX).await? {
-            self.watching.take(&control);
-            self.controls = control.seq;
+        let controls = tx.controls(any, self.controls, u64::MAX).await?;
+        for control in &controls {
+            self.watching.take(control);
         }
+        self.controls = controls.last().map_or(last, |control| control.seq.max(last));
         Ok(())
     }
 
@@ -196,3 +206,6 @@ impl Silences {
 async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
     Ok(timeout(LONGEST, work).await??)
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,6 +201,9 @@ pub trait Models: Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
+    /// The number of the last change, from which on there is news; 0 before the first.
+    async fn last_change(&self) -> Result<u64, StoreError>;
+
     /// All of them, by name and version.
     async fn list(&self) -> Result<Vec<ListedModel>, StoreError>;
 }

@@ -38,6 +38,7 @@ impl Process<'_> {
             doors: store.doors.clone(),
             dead_letters: store.dead_letters.clone(),
             log: store.log.clone(),
+            models: store.models.clone(),
             snapshots: store.snapshots.clone(),
             counted: self.settings.inference.counted()?,
             partitions: store.partitions,

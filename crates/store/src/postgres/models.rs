@@ -15,6 +15,7 @@ use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, ModelsTx, 
 
 // Makers of versions and of changes take turns by it, so that numbers have no holes.
 const LOCK: &str = "select seq from timeseries.control_head for update";
+const LAST_CHANGE: &str = "select seq from timeseries.control_head";
 const LAST_BY: &str =
     "select id, version, name, detector, code, subjects, metrics, parameters from timeseries.models
     where name = $1 and made_by is not distinct from $2 order by version desc limit 1";
@@ -102,6 +103,11 @@ impl Models for PostgresModels {
         let mut transaction = self.begin().await?;
         change_to(&mut transaction, model, mode, by, now).await?;
         Ok(transaction.commit().await?)
+    }
+
+    async fn last_change(&self) -> Result<u64, StoreError> {
+        let seq: i64 = sqlx::query_scalar(LAST_CHANGE).fetch_one(&self.0.effects).await?;
+        Ok(seq.cast_unsigned())
     }
 
     async fn list(&self) -> Result<Vec<ListedModel>, StoreError> {

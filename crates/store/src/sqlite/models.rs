@@ -12,6 +12,7 @@ use super::offsets::SqliteTx;
 use crate::StoreError;
 use crate::models::{Draft, ListedModel, Mode, Model, ModelId, Models, ModelsTx, Modes, Told, Word};
 
+const LAST_CHANGE: &str = "select coalesce(max(seq), 0) from controls";
 const LAST_BY: &str = "select id, version, name, detector, code, subjects, metrics, parameters from models
     where name = ? and made_by is ? order by version desc limit 1";
 const REGISTER: &str = "insert into models
@@ -91,6 +92,11 @@ impl Models for SqliteModels {
         let mut transaction = self.begin().await?;
         change_to(&mut transaction, model, mode, by, now).await?;
         Ok(transaction.commit().await?)
+    }
+
+    async fn last_change(&self) -> Result<u64, StoreError> {
+        let seq: i64 = sqlx::query_scalar(LAST_CHANGE).fetch_one(&self.0.timeseries.reader).await?;
+        Ok(seq.cast_unsigned())
     }
 
     async fn list(&self) -> Result<Vec<ListedModel>, StoreError> {

@@ -88,6 +88,7 @@ async fn versions_are_made_when_something_is_new(backend: Backend) -> anyhow::Re
 
 async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> anyhow::Result<()> {
     let store = backend.open(clock()).await?;
+    assert_eq!(store.models.last_change().await?, 0);
     let mut ids = Vec::new();
     for version in 0..3 {
         let draft = draft(&version.to_string());
@@ -131,6 +132,7 @@ async fn what_becomes_active_makes_a_shadow_of_what_was(backend: Backend) -> any
     set(ids[0], Mode::Shadow).await?;
     modes[0].1 = Mode::Shadow;
     assert_eq!(list().await?, modes, "that it was off is known for ever");
+    assert_eq!(store.models.last_change().await?, 7);
     Ok(())
 }
 
