@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cornjacket_bus::Record;
-use cornjacket_domain::StoredEvent;
+use cornjacket_domain::{Clock, StoredEvent, SystemClock};
+use cornjacket_inference::detectors;
 use cornjacket_proto::admin::{
     ConsumerProgress, ListConsumersRequest, ListDeadLettersRequest, ReplayEventsRequest,
 };
+use cornjacket_store::Mode;
 use cornjacket_testkit::wait;
 use tonic::Code;
 
+use super::anomalies::scores;
 use super::cornjacket::{Cornjacket, http_get, operator, stop};
-use super::full_stack::{FullStack, read_log};
+use super::full_stack::{FullStack, open, read_log};
 use super::load::{self, Acknowledged};
 use super::takeover::metric;
 
@@ -27,8 +30,9 @@ async fn replay(cornjacket: &Cornjacket, arguments: &str) -> anyhow::Result<(usi
     let program = operator()?;
     let said = program.args(["events", "--server", &server, "replay"]).args(arguments.split(' '));
     let said = said.output(DEADLINE).await?;
-    let (count, id) =
-        said.trim().split_once(" events are on the bus again, as replay ").context("a summary")?;
+    let (summary, models) = said.trim().split_once('\n').context("two sentences")?;
+    assert!(models.starts_with("Our models pass over a replay: "), "{models}");
+    let (count, id) = summary.split_once(" events are on the bus again, as replay ").context("a summary")?;
     Ok((count.parse()?, id.to_owned()))
 }
 
@@ -90,6 +94,7 @@ fn sums(progress: &[ConsumerProgress]) -> (BTreeMap<(String, u32), u64>, BTreeMa
 async fn a_range_is_replayed_under_load_and_nothing_of_ours_notices() -> anyhow::Result<()> {
     let full_stack = FullStack::shared().await?;
     let cornjacket = full_stack.cornjacket(&[])?;
+    watch(&full_stack.database).await?;
     let process = cornjacket.start().await?;
     let acknowledged = Acknowledged::default();
     let mut writers = load::start(&cornjacket, "replay", &acknowledged);
@@ -133,6 +138,15 @@ async fn a_range_is_replayed_under_load_and_nothing_of_ours_notices() -> anyhow:
     stop(process).await
 }
 
+/// Has a model watch, whose findings are no events: the log has what it had without it.
+async fn watch(database: &str) -> anyhow::Result<()> {
+    let parameters = serde_json::json!({ "upper": 20.0 });
+    let draft = detectors::draft("watches", "threshold", ("*", "*"), &parameters).expect("a draft");
+    let store = open(database).await?;
+    store.models.register(&draft, Mode::Shadow, Some("ann"), SystemClock.now()).await?;
+    Ok(())
+}
+
 /// Everything is replayed once more while nothing else happens: consumers pass over it and stay where they are.
 async fn nothing_moves(
     full_stack: &FullStack,
@@ -146,6 +160,9 @@ async fn nothing_moves(
     })
     .await?;
     let (last, offsets) = sums(&progress(cornjacket).await?);
+    let store = open(&full_stack.database).await?;
+    let scored = scores(&store).await?;
+    assert!(scored.values().map(Vec::len).sum::<usize>() > 1_000, "too few scores to show anything");
     let sensors = log.iter().filter(|event| event.event_type.starts_with("sensor.")).count() as u64;
     let (count, _) = replay(cornjacket, "--from 1").await?;
     assert_eq!(count, log.len());
@@ -155,6 +172,7 @@ async fn nothing_moves(
     })
     .await?;
     assert_eq!(sums(&progress(cornjacket).await?).0, last, "no consumer has got anywhere");
+    assert!(scores(&store).await? == scored, "a replay gives new scores");
     full_stack.check_device_state(log).await?;
     let letters = cornjacket.admin().await?.list_dead_letters(ListDeadLettersRequest::default()).await?;
     assert_eq!(letters.into_inner().dead_letters, []);

@@ -179,6 +179,9 @@ async fn list(
     Ok(())
 }
 
+/// What a replay means for models.
+const NO_NEW_SCORES: &str = "Our models pass over a replay: each sample keeps the scores of the versions that it met when it came in.";
+
 async fn replay(server: &Server, settings: &Settings, request: ReplayEventsRequest) -> anyhow::Result<()> {
     let before = request.from_position.saturating_sub(1);
     let mut admin = server.admin_stream(settings).await?;
@@ -196,6 +199,7 @@ async fn replay(server: &Server, settings: &Settings, request: ReplayEventsReque
     bar.finish_and_clear();
     let done = done.ok_or_else(|| anyhow::anyhow!("the call ended; replayed up to {reached}"))?;
     println!("{} events are on the bus again, as replay {}", done.published, done.replay_id);
+    println!("{NO_NEW_SCORES}");
     Ok(())
 }
 
