@@ -21,13 +21,13 @@ use super::full_stack::FullStack;
 /// Every device speaks so often, and is silent after so long.
 const EVERY: Duration = Duration::from_secs(2);
 const MODEL: (&str, &str, &str, ModelMode) =
-    ("quiet", "silence", r#"{"after_seconds": 10}"#, ModelMode::Active);
+    ("quiet", "silence", r#"{"after_seconds": 7}"#, ModelMode::Active);
 /// What devices have for coming back.
-const GRACE: (&str, &str) = ("inference.reconnect_seconds", "5");
+const GRACE: (&str, &str) = ("inference.reconnect_seconds", "3");
 /// By then every silence there is must have been found: the grace, the silence, and looks in between.
-const FOUND: Duration = Duration::from_secs(25);
+const FOUND: Duration = Duration::from_secs(15);
 /// How long something of ours is away: longer than a silence.
-const AWAY: Duration = Duration::from_secs(15);
+const AWAY: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Devices that speak for as long as it lives, whether anybody hears them or not.
@@ -113,7 +113,7 @@ async fn those_who_are_silent_are_found(
         assert_eq!((anomaly.model.as_str(), anomaly.contributions[0].feature.as_str()), ("quiet", "silence"));
         assert!(anomaly.cause_id.starts_with(&format!("{}-", event.subject.trim_start_matches("device-"))));
         let seconds = event.event_time.zip(anomaly.sample_time).map(|(now, last)| now.seconds - last.seconds);
-        assert!(seconds >= Some(10), "{seconds:?} seconds");
+        assert!(seconds >= Some(7), "{seconds:?} seconds");
     }
     door.append(reading(&name(0), "once more", 20.0)).await?;
     wait::until(DEADLINE, "who spoke and is silent again is found again", async || {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_bus::{Delivered, Handler};
-use cornjacket_domain::{Partitions, SystemClock, Timestamp};
+use cornjacket_domain::{Partitions, Shard, SystemClock, Timestamp};
 use cornjacket_inference::backtest::{How, Material, Question};
 use cornjacket_inference::detectors;
-use cornjacket_inference::{Processor, processor};
+use cornjacket_inference::{Counted, Processor, processor};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event, Measurement, SensorReading};
 use cornjacket_store::{
@@ -100,7 +100,8 @@ impl Run {
     async fn say(&self, subject: &str, model: &str) -> anyhow::Result<()> {
         let series = cornjacket_domain::SeriesKey { subject: subject.into(), metric: "in".into() };
         let (by, now) = (Some("ann"), now());
-        let word = Word { series: &series, shard: 0, model, version: 1, is_false_alarm: true, by, now };
+        let shard = Shard::of(&series, Partitions::ONE);
+        let word = Word { series: &series, shard, model, version: 1, is_false_alarm: true, by, now };
         let mut tx = self.store.offsets.begin_apart().await?;
         assert!(tx.take_word(&word).await?);
         Ok(tx.commit().await?)
@@ -128,7 +129,7 @@ impl Run {
                 let question = Question {
                     series: series.id,
                     key: series.key.clone(),
-                    shard: 0,
+                    shard: Shard::of(&series.key, Partitions::ONE),
                     model,
                     how: How::AsItRan,
                     range: ALWAYS,
@@ -155,7 +156,12 @@ type Found = (String, String, Timestamp);
 
 fn process() -> Processor {
     let (keep, state_bytes) = (Duration::from_hours(24 * 7), 1 << 20);
-    Processor::new(processor::Options { keep, partitions: Partitions::ONE, state_bytes })
+    Processor::new(processor::Options {
+        keep,
+        counted: Counted::default(),
+        partitions: Partitions::ONE,
+        state_bytes,
+    })
 }
 
 fn at() -> ConsumerPartition {

@@ -46,6 +46,7 @@ async fn vigil(url: String) -> anyhow::Result<(Store, Silences, Arc<Counting>)> 
         log: store.log.clone(),
         models: store.models.clone(),
         snapshots: store.snapshots.clone(),
+        counted: Counted::default(),
         partitions: Partitions::ONE,
         clock: Arc::new(SystemClock),
     };
@@ -64,9 +65,8 @@ async fn register(store: &Store, draft: &Draft) -> anyhow::Result<ModelId> {
 /// A person's word on a series: a change that is no business of the vigil.
 async fn say(store: &Store) -> anyhow::Result<()> {
     let series = SeriesKey { subject: "pump".into(), metric: "x".into() };
-    let (by, now) = (None, SystemClock.now());
-    let word =
-        Word { series: &series, shard: 0, model: "threshold", version: 1, is_false_alarm: true, by, now };
+    let (shard, by, now) = (Shard::of(&series, Partitions::ONE), None, SystemClock.now());
+    let word = Word { series: &series, shard, model: "threshold", version: 1, is_false_alarm: true, by, now };
     let mut tx = store.offsets.begin_apart().await?;
     tx.series(&[(&series, "")]).await?;
     assert!(tx.take_word(&word).await?);

@@ -119,7 +119,8 @@ impl ScoringTx for PostgresTx {
         through: u64,
         after_position: u64,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query(TOOK_LATE).bind(shard.number().cast_signed()).bind(subject).bind(signed(through));
+        let query =
+            sqlx::query(TOOK_LATE).bind(shard.number().cast_signed()).bind(subject).bind(signed(through));
         query.bind(signed(after_position)).execute(&mut *self.0).await?;
         Ok(())
     }
@@ -241,7 +242,11 @@ impl ScoringSnapshot for PostgresSnapshot {
     }
 
     async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError> {
-        let rows = sqlx::query(TAKEN).bind(shard.number().cast_signed()).bind(subject).fetch_all(&mut *self.0).await?;
+        let rows = sqlx::query(TAKEN)
+            .bind(shard.number().cast_signed())
+            .bind(subject)
+            .fetch_all(&mut *self.0)
+            .await?;
         rows.iter().map(taken).collect()
     }
 

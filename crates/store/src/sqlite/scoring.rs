@@ -255,7 +255,8 @@ impl ScoringSnapshot for SqliteSnapshot {
     }
 
     async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError> {
-        let rows = sqlx::query(TAKEN).bind(shard.number()).bind(subject).fetch_all(self.timeseries().await?).await?;
+        let rows =
+            sqlx::query(TAKEN).bind(shard.number()).bind(subject).fetch_all(self.timeseries().await?).await?;
         rows.iter().map(taken).collect()
     }
 

@@ -194,7 +194,10 @@ async fn a_shard_notes_where_it_took_a_change(backend: Backend) -> anyhow::Resul
     assert_eq!((taken[0].control.model.id, &taken[0].control.model.draft), (id, &draft("")));
     let namesake = Shard::at(Topic::SystemEvents, 4, Partitions::new(12).expect("above zero"));
     for other in [shard(5), namesake] {
-        assert!(snapshot(&store).await?.taken(other, "pump").await?.is_empty(), "{other:?} has taken nothing");
+        assert!(
+            snapshot(&store).await?.taken(other, "pump").await?.is_empty(),
+            "{other:?} has taken nothing"
+        );
     }
     Ok(())
 }
