@@ -125,6 +125,7 @@ mod tests {
             offset: position.into(),
             ingest_time: Timestamp::default(),
             event: Event {
+                r#type: "sensor.reading".into(),
                 subject: format!("pump-{}", position % 2),
                 position: position.into(),
                 payload: Some(Payload::SensorReading(SensorReading {
