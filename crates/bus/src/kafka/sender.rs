@@ -43,7 +43,8 @@ impl Sender {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("linger.ms", "0")
+            // Requests are what Kafka works for, and whoever reads: at a thousand events a second fewer of them shorten the way.
+            .set("linger.ms", "2")
             .set("compression.type", "zstd")
             .set("message.timeout.ms", RECORD_TIMEOUT_MS)
             .set("queue.buffering.max.kbytes", QUEUE_KBYTES);
