@@ -14,6 +14,8 @@ import pytest
 from cornjacket.events.v1.anomaly_detected_pb2 import AnomalyDetected
 from cornjacket.events.v1.event_pb2 import Event
 from cornjacket.ingest.v1.ingest_service_pb2 import AppendBatchRequest, AppendBatchResponse, Outcome, Receipt
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status as RpcStatus
 
 from cornjacket_model.model import Floats, Scores
@@ -42,11 +44,22 @@ def refused(code: grpc.StatusCode, message: str = "no") -> Outcome:
     return Outcome(error=RpcStatus(code=code.value[0], message=message))
 
 
+def too_large() -> RpcStatus:
+    """As the platform says it."""
+    status, detail = RpcStatus(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message="too large"), Any()
+    detail.Pack(BadRequest(field_violations=[BadRequest.FieldViolation(field="events")]))
+    status.details.append(detail)
+    return status
+
+
 @dataclass
 class Ingest:
     """An ingest service; `outcome` says what becomes of an event, by how often it came."""
 
     outcome: Callable[[Event, int], Outcome | grpc.StatusCode] = lambda _event, _times: stored()
+    # With more events than that, a call is refused with this.
+    most: int = AT_ONCE
+    over: grpc.StatusCode = grpc.StatusCode.RESOURCE_EXHAUSTED
     came: dict[str, int] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -55,6 +68,10 @@ class Ingest:
     def append(self, request: AppendBatchRequest, context: grpc.ServicerContext) -> AppendBatchResponse:
         self.tokens += [str(value) for name, value in context.invocation_metadata() if name == "authorization"]
         self.sizes.append(len(request.events))
+        if len(request.events) > self.most:
+            if self.over is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                context.set_trailing_metadata((("grpc-status-details-bin", too_large().SerializeToString()),))
+            context.abort(self.over, "too many")
         outcomes = []
         for event in request.events:
             self.came[event.id] = self.came.get(event.id, 0) + 1
@@ -198,6 +215,55 @@ def test_what_is_refused_for_good_is_a_letter_before_it_is_done(bench: Bench, in
     assert (bench.status.counted("results"), bench.status.counted("dead_letters")) == (2, 1)
 
 
+@pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "OUT_OF_RANGE"])
+def test_a_call_that_the_platform_finds_too_large_is_halved_until_it_fits(
+    bench: Bench, ingest: Ingest, code: str
+) -> None:
+    ingest.most, ingest.over = 70, grpc.StatusCode[code]
+    ids = [str(number) for number in range(300)]
+    bench.delivery.deliver(Batch(measured(*ids)), Flag())
+    assert ingest.sizes == [300, 150, 75, 37, 37, 37, 37, 37, 37, 37, 37, 4]
+    assert set(ingest.came.values()) == {1}
+    assert (bench.status.counted("results"), bench.status.counted("retries")) == (300, 0)
+    assert bench.letters() == []
+
+
+def test_what_alone_is_a_call_too_large_is_a_letter_and_stops_no_other(bench: Bench, ingest: Ingest) -> None:
+    def outcome(event: Event, _: int) -> Outcome | grpc.StatusCode:
+        match event.anomaly_detected.cause_id:
+            case "2":
+                return grpc.StatusCode.OUT_OF_RANGE
+            case "4":
+                return Outcome(error=too_large())
+            case _:
+                return stored()
+
+    ingest.outcome = outcome
+    bench.delivery.deliver(Batch(measured("1", "2", "3", "4")), Flag())
+    assert [letter["why"] for letter in bench.letters()] == ["OUT_OF_RANGE: not now", "RESOURCE_EXHAUSTED: too large"]
+    assert (bench.status.counted("results"), bench.status.counted("duplicates")) == (2, 0)
+
+
+def test_a_token_that_cannot_be_read_is_waited_for(bench: Bench, ingest: Ingest, tmp_path: Path) -> None:
+    token, status, stop = tmp_path / "token", Status(), Flag()
+    target = Target(f"127.0.0.1:{ingest.port}", tls=False, ca=None, token_file=token, token="")
+    sender = Sender(target, status)
+    events, _ = results(bench.delivery.model, "s", 0.0, measured("1"))
+    for content in [None, b"\xff\xfe", "schl\u00fcssel".encode(), b"two\nlines"]:
+        token.unlink(missing_ok=True)
+        if content is not None:
+            token.write_bytes(content)
+        thread = Thread(target=sender.send, args=(events, stop))
+        thread.start()
+        while "the token cannot be read" not in status.waits().get("ingest", ""):
+            assert thread.is_alive()
+        token.write_text("renewed\n")
+        thread.join(30)
+        assert status.waits() == {}
+    sender.close()
+    assert ingest.tokens == ["Bearer renewed"] * 4
+
+
 def test_a_stop_ends_the_waiting_and_says_that_it_is_not_done(bench: Bench, ingest: Ingest) -> None:
     stop = Flag()
 
@@ -229,6 +295,18 @@ def test_a_window_that_the_model_fails_on_stops_no_other() -> None:
     events, failed = results(Picky(), "s", 0.0, asked)
     assert [event.anomaly_detected.cause_id for event in events] == ["1", "3"]
     assert [(one.measurement.cause.id, "thirteen" in one.why) for one in failed] == [("2", True)]
+
+
+def test_what_was_cut_off_in_the_middle_of_a_line_spoils_no_other(bench: Bench) -> None:
+    letters, letter = DeadLetters(bench.path, 10_000), Letter("pump-7", "why", "what", b"x")
+    letters.add([letter] * 2)
+    whole = bench.path.read_bytes()
+    bench.path.write_bytes(whole[:-10])
+    letters.add([letter])
+    letters.add([letter])
+    first, cut, *after = bench.path.read_text().splitlines(keepends=True)
+    assert [first] * 2 == after
+    assert (first + cut).encode() == whole[:-10] + b"\n"
 
 
 def test_letters_are_bounded_and_wait_for_room(bench: Bench, ingest: Ingest) -> None:

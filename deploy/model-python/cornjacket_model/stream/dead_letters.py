@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class DeadLetters:
         if not letters:
             return
         lines = b"".join(_line(letter) for letter in letters)
-        with self._path.open("ab") as file:
+        with self._path.open("a+b") as file:
             size = file.tell()
+            if size and _ends_within_a_line(file, size):
+                lines = b"\n" + lines
             # One batch is taken whatever its size: nothing would ever go on otherwise.
             if size and size + len(lines) > self._most_bytes:
                 raise Full(f"{self._path} has {size} bytes, of at most {self._most_bytes}: move it away")
@@ -48,6 +51,12 @@ class DeadLetters:
                 # A line that was begun would spoil the next one.
                 os.ftruncate(file.fileno(), size)
                 raise
+
+
+def _ends_within_a_line(file: BinaryIO, size: int) -> bool:
+    """Whether a process was killed while it wrote."""
+    file.seek(size - 1)
+    return file.read(1) != b"\n"
 
 
 def _line(letter: Letter) -> bytes:
