@@ -29,7 +29,7 @@ use tokio::time::sleep;
 pub use self::client::{ClientError, ModelClient};
 pub use self::found::Found;
 use self::found::Said;
-use self::roster::{Duty, Roster};
+use self::roster::{Duties, Duty, Roster};
 use self::windows::{Recent, Windows};
 use crate::batch::Batch;
 use crate::detectors::remote::WIDEST;
@@ -78,7 +78,7 @@ impl RemoteScorer {
     }
 
     async fn ask(&self, events: &[Delivered]) -> Result<Found, StoreError> {
-        let duties = self.roster.take(self.ports.models.list().await?);
+        let Duties { head, all: duties } = self.roster.now(self.ports.models.as_ref()).await?;
         if duties.is_empty() {
             // Processors and store are for those who have something to do: what comes meanwhile is one batch with what is next.
             if events.len() < FEW {
@@ -102,7 +102,7 @@ impl RemoteScorer {
             Said { duty, outcomes: samples.into_iter().zip(outcomes).collect() }
         }));
         let said = said.await;
-        Ok(Found { batch, said })
+        Ok(Found { batch, head, said })
     }
 
     /// With what each sample is seen. The store is asked about series of which some model wants more than the sample itself.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use cornjacket_bus::Delivered;
 use cornjacket_domain::{Sample, SeriesKey};
 use cornjacket_proto::events::Event;
-use cornjacket_store::{DetectorKey, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
+use cornjacket_store::{Change, DetectorKey, Mode, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
 
 use super::roster::Duty;
 use super::served::Outcome;
@@ -23,6 +23,8 @@ const OVER: [u8; 1] = [0];
 pub struct Found {
     /// What the events measured.
     pub(super) batch: Batch,
+    /// The last change to models that was known when servers were asked.
+    pub(super) head: u64,
     /// By model.
     pub(super) said: Vec<Said>,
 }
@@ -47,7 +49,8 @@ struct Writing {
 
 impl Found {
     /// Writes a row for each sample and model, a score or the reason why there is none, and sends the anomalies that begin.
-    pub(super) async fn write(self, tx: &mut dyn Tx, events: &[Delivered]) -> Result<(), StoreError> {
+    pub(super) async fn write(mut self, tx: &mut dyn Tx, events: &[Delivered]) -> Result<(), StoreError> {
+        self.keep_up(tx).await?;
         let ids = self.ids(tx).await?;
         if ids.is_empty() {
             return Ok(());
@@ -75,6 +78,26 @@ impl Found {
             }
         }
         writing.write(tx).await
+    }
+
+    /// Takes in how models were switched while servers were asked, which may have taken them long. One that is off by now watches
+    /// nothing, so that nothing of what it said is written.
+    async fn keep_up(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        if self.said.is_empty() {
+            return Ok(());
+        }
+        // People's words are not for models that servers run.
+        for control in tx.controls(0, self.head, u64::MAX).await? {
+            let is_of = |said: &&mut Said| said.duty.served.model.id == control.model.id;
+            if let (Change::Mode(mode), Some(said)) = (control.change, self.said.iter_mut().find(is_of)) {
+                said.duty.mode = mode;
+                if mode == Mode::Off {
+                    said.duty.since = control.seq;
+                }
+            }
+        }
+        self.said.retain(|said| said.duty.mode != Mode::Off);
+        Ok(())
     }
 
     /// The series that somebody watches, by their number in the batch.
@@ -130,7 +153,7 @@ impl Writing {
         }
         let unscored = outcome.as_ref().err().cloned();
         self.scores.push(Score { unscored, ..outcome::score_of(series, sample, model.id, &verdict) });
-        if let (true, Some(finding), Some(cause)) = (duty.is_active, &verdict.finding, cause) {
+        if let (Mode::Active, Some(finding), Some(cause)) = (duty.mode, &verdict.finding, cause) {
             let time = sample.time;
             let anomaly = Anomaly {
                 key,
@@ -162,3 +185,6 @@ impl Writing {
 fn state(duty: &Duty, sample: &Sample, state: [u8; 1]) -> SavedState {
     SavedState { since: duty.since, last: (sample.time, sample.position), state: state.to_vec() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::{
 laws!(
     a_shards_turns_are_those_that_were_committed,
     versions_are_made_when_something_is_new,
+    the_head_moves_with_every_change_and_with_nothing_else,
     what_becomes_active_makes_a_shadow_of_what_was,
     a_shard_notes_where_it_took_a_change,
     what_comes_late_notes_which_changes_it_met,
@@ -83,6 +84,28 @@ async fn versions_are_made_when_something_is_new(backend: Backend) -> anyhow::Re
     let listed: Vec<_> = listed.into_iter().map(|one| (one.model.version, one.mode, one.made_by)).collect();
     let ann = Some("ann".to_owned());
     assert_eq!(listed, [(1, Mode::Off, None), (2, Mode::Off, ann.clone()), (3, Mode::Off, ann)]);
+    Ok(())
+}
+
+async fn the_head_moves_with_every_change_and_with_nothing_else(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let head = async || store.models.last_change().await;
+    assert_eq!(head().await?, 0);
+    let id = store.models.register(&draft(""), Mode::Active, None, noon()).await?.id;
+    assert_eq!(head().await?, 1);
+    store.models.set_mode(id, Mode::Active, None, noon()).await?;
+    assert_eq!(head().await?, 1, "nothing has changed");
+    store.models.set_mode(id, Mode::Off, None, noon()).await?;
+    assert_eq!(head().await?, 2);
+    let series = SeriesKey { subject: "pump".into(), metric: "temperature".into() };
+    let (model, version, is_false_alarm, by) = ("hot", 1, true, None);
+    let word = Word { series: &series, shard: 3, model, version, is_false_alarm, by, now: noon() };
+    let mut tx = begin(&store).await?;
+    tx.series(&[(&series, "Cel")]).await?;
+    assert!(tx.take_word(&word).await?);
+    assert_eq!(head().await?, 2, "it is not said yet");
+    tx.commit().await?;
+    assert_eq!(head().await?, 3);
     Ok(())
 }
 
