@@ -72,9 +72,9 @@ pub struct Question {
     pub range: TimeRange,
     /// What is older is not looked at.
     pub oldest: Timestamp,
-    /// Samples that may be read, the lead-in left out.
+    /// Samples that may be read, the lead-in left out, and anomalies that were sent.
     pub most: usize,
-    /// What these have sent is read, too.
+    /// What these have sent is read, too. A model that a server runs must not be among them: where it was switched is not noted.
     pub compared: Vec<ModelId>,
 }
 
@@ -84,6 +84,9 @@ pub enum NoMaterial {
     /// The series has more samples than may be read.
     #[error("the series has more than {0} samples")]
     TooMany(usize),
+    /// More anomalies were sent of it than may be read.
+    #[error("more than {0} anomalies of the series were sent")]
+    TooManySent(usize),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -134,7 +137,7 @@ impl Material {
         } else {
             snapshot.taken(shard, &key.subject).await?
         };
-        let sent = sent::read(snapshot, series, range, &taken, &compared).await?;
+        let sent = sent::read(snapshot, series, range, &taken, &compared, most).await?;
         let course = match how {
             How::Anew => Course::anew(model),
             How::AsItRan => Course::as_it_ran(model.id, taken),

@@ -32,6 +32,7 @@ impl Replays for StoredSamples {
         let question = Question { series, key, shard, model, how, range, oldest, most, compared };
         let mut material = Material::read(snapshot, question).await.map_err(|error| match error {
             NoMaterial::TooMany(most) => NoReplay::TooMany(most),
+            NoMaterial::TooManySent(most) => NoReplay::TooManySent(most),
             NoMaterial::Store(error) => NoReplay::Store(error),
         })?;
         let sent = std::mem::take(&mut material.sent);

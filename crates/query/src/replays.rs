@@ -41,9 +41,9 @@ pub struct ReplayQuestion {
     pub range: TimeRange,
     /// What is older is not looked at.
     pub oldest: Timestamp,
-    /// Samples that may be read.
+    /// Samples, and anomalies that were sent, that may be read.
     pub most: usize,
-    /// What these have sent is wanted, too.
+    /// What these have sent is wanted, too; none of them is [`Playable::Nothing`].
     pub compared: Vec<ModelId>,
 }
 
@@ -52,6 +52,8 @@ pub struct ReplayQuestion {
 pub enum NoReplay {
     /// There are more samples than that.
     TooMany(usize),
+    /// There are more anomalies than that which were sent.
+    TooManySent(usize),
     /// The store did not answer.
     Store(StoreError),
 }
@@ -187,12 +189,13 @@ pub(crate) fn require(
 
 /// What a caller is told when nothing is gone over; `field` would make it less.
 pub(crate) fn refused(why: NoReplay, field: &str, key: &SeriesKey) -> Failure {
+    let SeriesKey { subject, metric } = key;
+    let too_many = |what: &str| {
+        invalid(field, &format!("lets in more than {what} of {metric:?} of {subject:?}"), "OUT_OF_RANGE")
+    };
     match why {
-        NoReplay::TooMany(most) => {
-            let SeriesKey { subject, metric } = key;
-            let problem = format!("lets in more than {most} samples of {metric:?} of {subject:?}");
-            invalid(field, &problem, "OUT_OF_RANGE")
-        }
+        NoReplay::TooMany(most) => too_many(&format!("{most} samples")),
+        NoReplay::TooManySent(most) => too_many(&format!("{most} anomalies that were sent")),
         NoReplay::Store(error) => store_failed(&error),
     }
 }

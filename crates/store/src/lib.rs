@@ -44,7 +44,7 @@ pub use quiet::{Heard, Quiet, QuietTx, Vigil};
 pub use read_model::{Build, ProjectionId, ReadModelSnapshot, ReadModelTx, State};
 pub use rebuild::{Built, LivePartition, RebuildTx, Rebuilds};
 pub use scoring::{
-    DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
+    DetectorKey, ModelName, Outbox, SavedState, Score, ScorePlace, ScoringSnapshot, ScoringTx, Taken, Turn,
 };
 pub use series::{
     Forgotten, ListedSeries, RollupKey, SeriesFilter, SeriesId, SeriesRetention, SeriesSnapshot, SeriesTx,

@@ -14,6 +14,9 @@ use crate::{ModelId, SeriesId, StoreError, TimeRange};
 /// A detector in the store: of which series and model.
 pub type DetectorKey = (SeriesId, ModelId);
 
+/// Where a score is among those of its series: the time and position of its sample, and who says it.
+pub type ScorePlace = (Timestamp, u64, ModelId);
+
 /// How far a shard is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
@@ -58,6 +61,13 @@ pub struct Score {
     pub severity: Option<i16>,
     /// Why there is no score, where one was due.
     pub unscored: Option<String>,
+}
+
+impl Score {
+    /// Where it is.
+    pub const fn place(&self) -> ScorePlace {
+        (self.time, self.position, self.model)
+    }
 }
 
 /// Scoring, within the transaction of an effect.
@@ -145,21 +155,22 @@ impl Wake {
 /// Reading scores, in a snapshot.
 #[async_trait]
 pub trait ScoringSnapshot: Send {
-    /// The scores of a range in the order of time, position and model, beginning after a sample, at most `limit`.
+    /// The scores of a range in the order of their places, beginning after one, at most `limit`.
     async fn scores(
         &mut self,
         series: SeriesId,
         range: TimeRange,
-        after: Option<(Timestamp, u64)>,
+        after: Option<ScorePlace>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError>;
 
-    /// Those of them with which an anomaly begins.
+    /// Those of them with which an anomaly begins, and which some models say.
     async fn findings(
         &mut self,
         series: SeriesId,
+        models: &[ModelId],
         range: TimeRange,
-        after: Option<(Timestamp, u64)>,
+        after: Option<ScorePlace>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError>;
 

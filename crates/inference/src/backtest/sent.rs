@@ -5,9 +5,9 @@
 //! the model had at that place.
 
 use cornjacket_domain::Timestamp;
-use cornjacket_store::{
-    Change, Mode, ModelId, Score, ScoringSnapshot, SeriesId, Snapshot, StoreError, Taken, TimeRange,
-};
+use cornjacket_store::{Change, Mode, ModelId, Score, ScoringSnapshot, SeriesId, Snapshot, Taken, TimeRange};
+
+use super::NoMaterial;
 
 /// Scores that are read at once.
 const PAGE: u32 = 10_000;
@@ -27,23 +27,29 @@ pub struct Sent {
     pub severity: i16,
 }
 
-/// What these models have sent of samples of a range, in the order of positions.
+/// What these models have sent of samples of a range, in the order of positions. None of them is one that a server runs: its
+/// consumer does not note where it was switched.
 pub(super) async fn read(
     snapshot: &mut dyn Snapshot,
     series: SeriesId,
     range: TimeRange,
     taken: &[Taken],
     models: &[ModelId],
-) -> Result<Vec<Sent>, StoreError> {
-    if models.is_empty() {
-        return Ok(Vec::new());
+    most: usize,
+) -> Result<Vec<Sent>, NoMaterial> {
+    let (mut sent, mut after): (Vec<Sent>, _) = (Vec::new(), None);
+    while !models.is_empty() {
+        let page = ScoringSnapshot::findings(snapshot, series, models, range, after, PAGE).await?;
+        let of_active = page.iter().filter(|score| was_active(taken, score.model, score.position));
+        sent.extend(of_active.filter_map(of));
+        if sent.len() > most {
+            return Err(NoMaterial::TooManySent(most));
+        }
+        after = page.last().map(Score::place);
+        if page.len() < PAGE as usize {
+            break;
+        }
     }
-    let found = findings(snapshot, series, range).await?;
-    let mut sent: Vec<Sent> = found
-        .iter()
-        .filter(|score| models.contains(&score.model) && was_active(taken, score.model, score.position))
-        .filter_map(of)
-        .collect();
     sent.sort_unstable_by_key(|sent| (sent.position, sent.model));
     Ok(sent)
 }
@@ -64,23 +70,5 @@ fn was_active(taken: &[Taken], model: ModelId, position: u64) -> bool {
     last == Some(Mode::Active)
 }
 
-async fn findings(
-    snapshot: &mut dyn Snapshot,
-    series: SeriesId,
-    range: TimeRange,
-) -> Result<Vec<Score>, StoreError> {
-    let (mut found, mut after): (Vec<Score>, _) = (Vec::new(), None);
-    loop {
-        let mut page = ScoringSnapshot::findings(snapshot, series, range, after, PAGE).await?;
-        let is_last = page.len() < PAGE as usize;
-        // Several models may have found the last sample, and the page may have cut some of them off.
-        if let Some(last) = page.last().filter(|_| !is_last).map(|last| (last.time, last.position)) {
-            page.retain(|score| (score.time, score.position) < last);
-        }
-        after = page.last().map(|last| (last.time, last.position));
-        found.extend(page);
-        if is_last || after.is_none() {
-            return Ok(found);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -161,8 +161,8 @@ mod tests {
         ) -> Result<(), StoreError> {
             self.0.set_mode(model, mode, by, now).await
         }
-        async fn head(&self) -> Result<u64, StoreError> {
-            self.0.head().await
+        async fn last_change(&self) -> Result<u64, StoreError> {
+            self.0.last_change().await
         }
         async fn list(&self) -> Result<Vec<ListedModel>, StoreError> {
             self.1.fetch_add(1, Ordering::Relaxed);

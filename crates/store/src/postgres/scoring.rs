@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cornjacket_domain::{Sample, Shard, Timestamp};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
 use tokio::sync::watch;
 
 use super::PostgresStore;
@@ -16,7 +17,7 @@ use super::offsets::PostgresTx;
 use super::snapshot::PostgresSnapshot;
 use crate::models::{Change, Control, ModelId};
 use crate::scoring::{
-    DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
+    DetectorKey, ModelName, Outbox, SavedState, Score, ScorePlace, ScoringSnapshot, ScoringTx, Taken, Turn,
 };
 use crate::{SeriesId, StoreError, TimeRange};
 
@@ -60,12 +61,12 @@ const SEND: &str = "insert into timeseries.outbox (event)
     select event from unnest($1::bytea[]) with ordinality as sent (event, n) order by n";
 const SCORES: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
     from timeseries.scores
-    where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
+    where series_id = $1 and time >= $2 and time < $3 and (time, position, model_id) > ($2, $4, $5)
     order by time, position, model_id limit $6";
 const FINDINGS: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
     from timeseries.scores
-    where series_id = $1 and time >= $2 and time < $3 and (time, position) > ($4, $5)
-        and severity is not null
+    where series_id = $1 and time >= $2 and time < $3 and (time, position, model_id) > ($2, $4, $5)
+        and severity is not null and model_id = any($7)
     order by time, position, model_id limit $6";
 const TAKEN: &str = "select c.seq, c.change, c.series_id,
         id, version, name, detector, code, subjects, metrics, parameters,
@@ -197,26 +198,23 @@ impl ScoringTx for PostgresTx {
     }
 }
 
-impl PostgresSnapshot {
-    async fn read_scores(
-        &mut self,
-        statement: &'static str,
-        series: SeriesId,
-        range: TimeRange,
-        after: Option<(Timestamp, u64)>,
-        limit: u32,
-    ) -> Result<Vec<Score>, StoreError> {
-        // No position is below 1.
-        let (time, position) = after.unwrap_or((range.start, 0));
-        let query = sqlx::query(statement)
-            .bind(series.0)
-            .bind(to_sql(time))
-            .bind(to_sql(range.end))
-            .bind(to_sql(time))
-            .bind(signed(position))
-            .bind(i64::from(limit));
-        query.fetch_all(&mut *self.0).await?.iter().map(|row| score(series, row)).collect()
-    }
+/// Reads a page of scores.
+fn page(
+    statement: &'static str,
+    series: SeriesId,
+    range: TimeRange,
+    after: Option<ScorePlace>,
+    limit: u32,
+) -> Query<'static, Postgres, PgArguments> {
+    // No position is below 1.
+    let (time, position, model) = after.unwrap_or((range.start, 0, ModelId(0)));
+    sqlx::query(statement)
+        .bind(series.0)
+        .bind(to_sql(time))
+        .bind(to_sql(range.end))
+        .bind(signed(position))
+        .bind(model.0)
+        .bind(i64::from(limit))
 }
 
 #[async_trait]
@@ -225,20 +223,24 @@ impl ScoringSnapshot for PostgresSnapshot {
         &mut self,
         series: SeriesId,
         range: TimeRange,
-        after: Option<(Timestamp, u64)>,
+        after: Option<ScorePlace>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError> {
-        self.read_scores(SCORES, series, range, after, limit).await
+        let rows = page(SCORES, series, range, after, limit).fetch_all(&mut *self.0).await?;
+        rows.iter().map(|row| score(series, row)).collect()
     }
 
     async fn findings(
         &mut self,
         series: SeriesId,
+        models: &[ModelId],
         range: TimeRange,
-        after: Option<(Timestamp, u64)>,
+        after: Option<ScorePlace>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError> {
-        self.read_scores(FINDINGS, series, range, after, limit).await
+        let models: Vec<i32> = models.iter().map(|model| model.0).collect();
+        let query = page(FINDINGS, series, range, after, limit).bind(models);
+        query.fetch_all(&mut *self.0).await?.iter().map(|row| score(series, row)).collect()
     }
 
     async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError> {

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use cornjacket_domain::{Sample, Shard, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Row, Sqlite};
 use tokio::sync::watch;
 
 use super::SqliteStore;
@@ -17,7 +18,7 @@ use super::rows::{Statements, cut, statements};
 use super::snapshot::SqliteSnapshot;
 use crate::models::{Change, Control, ModelId};
 use crate::scoring::{
-    DetectorKey, ModelName, Outbox, SavedState, Score, ScoringSnapshot, ScoringTx, Taken, Turn,
+    DetectorKey, ModelName, Outbox, SavedState, Score, ScorePlace, ScoringSnapshot, ScoringTx, Taken, Turn,
 };
 use crate::{SeriesId, StoreError, TimeRange};
 
@@ -62,11 +63,11 @@ static ADD: LazyLock<Statements> = LazyLock::new(|| {
 });
 static SEND: LazyLock<Statements> = LazyLock::new(|| statements("insert into outbox (event) values ", 1, ""));
 const SCORES: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
-    from scores where series_id = ? and time < ? and (time, position) > (?, ?)
+    from scores where series_id = ? and time < ? and (time, position, model_id) > (?, ?, ?)
     order by time, position, model_id limit ?";
 const FINDINGS: &str = "select time, position, model_id, score, expected, lower, upper, severity, unscored
-    from scores where series_id = ? and time < ? and (time, position) > (?, ?)
-        and severity is not null
+    from scores where series_id = ? and time < ? and (time, position, model_id) > (?, ?, ?)
+        and severity is not null and model_id in (select value from json_each(?))
     order by time, position, model_id limit ?";
 const TAKEN: &str = "select c.seq, c.change, c.series_id,
         id, version, name, detector, code, subjects, metrics, parameters,
@@ -210,26 +211,21 @@ impl ScoringTx for SqliteTx {
     }
 }
 
-impl SqliteSnapshot {
-    async fn read_scores(
-        &mut self,
-        statement: &'static str,
-        series: SeriesId,
-        range: TimeRange,
-        after: Option<(Timestamp, u64)>,
-        limit: u32,
-    ) -> Result<Vec<Score>, StoreError> {
-        // No position is below 1.
-        let (time, position) = after.unwrap_or((range.start, 0));
-        let query = sqlx::query(statement)
-            .bind(series.0)
-            .bind(range.end.as_micros())
-            .bind(time.as_micros())
-            .bind(signed(position))
-            .bind(limit);
-        let rows = query.fetch_all(self.timeseries().await?).await?;
-        rows.iter().map(|row| score(series, row)).collect()
-    }
+/// Reads a page of scores.
+fn page(
+    statement: &'static str,
+    series: SeriesId,
+    range: TimeRange,
+    after: Option<ScorePlace>,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    // No position is below 1.
+    let (time, position, model) = after.unwrap_or((range.start, 0, ModelId(0)));
+    sqlx::query(statement)
+        .bind(series.0)
+        .bind(range.end.as_micros())
+        .bind(time.as_micros())
+        .bind(signed(position))
+        .bind(model.0)
 }
 
 #[async_trait]
@@ -238,20 +234,27 @@ impl ScoringSnapshot for SqliteSnapshot {
         &mut self,
         series: SeriesId,
         range: TimeRange,
-        after: Option<(Timestamp, u64)>,
+        after: Option<ScorePlace>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError> {
-        self.read_scores(SCORES, series, range, after, limit).await
+        let query = page(SCORES, series, range, after).bind(limit);
+        let rows = query.fetch_all(self.timeseries().await?).await?;
+        rows.iter().map(|row| score(series, row)).collect()
     }
 
     async fn findings(
         &mut self,
         series: SeriesId,
+        models: &[ModelId],
         range: TimeRange,
-        after: Option<(Timestamp, u64)>,
+        after: Option<ScorePlace>,
         limit: u32,
     ) -> Result<Vec<Score>, StoreError> {
-        self.read_scores(FINDINGS, series, range, after, limit).await
+        // Written as JSON writes numbers.
+        let models: Vec<i32> = models.iter().map(|model| model.0).collect();
+        let query = page(FINDINGS, series, range, after).bind(format!("{models:?}"));
+        let rows = query.bind(limit).fetch_all(self.timeseries().await?).await?;
+        rows.iter().map(|row| score(series, row)).collect()
     }
 
     async fn taken(&mut self, shard: Shard, subject: &str) -> Result<Vec<Taken>, StoreError> {

@@ -328,12 +328,16 @@ async fn scores_are_read_by_page_and_leave_with_their_day(backend: Backend) -> a
     let read =
         async |after, limit| anyhow::Ok(snapshot(&store).await?.scores(id, always, after, limit).await?);
     assert_eq!(read(None, 10).await?, scores);
-    assert_eq!(read(Some((scores[0].time, 1)), 2).await?, scores[1..3]);
+    assert_eq!(read(Some(scores[0].place()), 2).await?, scores[1..3]);
+    assert_eq!(read(Some(scores[1].place()), 1).await?, scores[2..3], "another model's, of the same sample");
     assert!(snapshot(&store).await?.scores(SeriesId(-1), always, None, 9).await?.is_empty());
-    let found =
-        async |after, limit| anyhow::Ok(snapshot(&store).await?.findings(id, always, after, limit).await?);
-    assert_eq!(found(None, 10).await?, scores[2..3], "only those with which an anomaly begins");
-    assert!(found(Some((scores[2].time, 4)), 10).await?.is_empty());
+    let found = async |models: &[i32], after| {
+        let models: Vec<ModelId> = models.iter().copied().map(ModelId).collect();
+        anyhow::Ok(snapshot(&store).await?.findings(id, &models, always, after, 10).await?)
+    };
+    assert_eq!(found(&[3, 2, 1], None).await?, scores[2..3], "only those with which an anomaly begins");
+    assert!(found(&[2], Some(scores[2].place())).await?.is_empty());
+    assert!(found(&[1, 3], None).await?.is_empty() && found(&[], None).await?.is_empty(), "of others");
     store.series_retention.age(noon(), noon()).await?;
     assert_eq!(read(None, 10).await?, scores[1..]);
     Ok(())

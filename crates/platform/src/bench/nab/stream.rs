@@ -122,7 +122,7 @@ async fn read_back(
         loop {
             let page = snapshot.scores(id, ALWAYS, after, PAGE).await?;
             let Some(last) = page.last() else { break };
-            after = Some((last.time, last.position));
+            after = Some(last.place());
             for score in &page {
                 let model = models.iter().position(|model| *model == score.model);
                 let said = &mut said[model.context("one of ours")?];

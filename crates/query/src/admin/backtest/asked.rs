@@ -6,10 +6,10 @@ use cornjacket_domain::{Caller, Patterns, SeriesKey, Timestamp};
 use cornjacket_proto::admin::{self, BacktestRequest};
 use cornjacket_proto::json::from_struct;
 use cornjacket_proto::status::Failure;
-use cornjacket_store::{ListedModel, Mode, Model, ModelId};
+use cornjacket_store::{Draft, ListedModel, Mode, Model, ModelId};
 
 use crate::admin::AdminRpc;
-use crate::replays;
+use crate::replays::{self, Playable};
 use crate::rpc::list_events::authorize_filter;
 use crate::rpc::{invalid, printable, store_failed};
 
@@ -65,10 +65,13 @@ impl Asked {
         let (model, registered) = model(rpc, &listed, request)?;
         patterns.push((pattern(&model.draft.subjects), pattern(&model.draft.metrics)));
         let code = replays::code(rpc.detectors.as_ref(), &model.draft.detector);
+        let asks_a_server = |draft: &Draft| matches!(rpc.replays.playable(draft), Ok(Playable::Nothing));
+        let (compared, left_out) = compared(&listed, request, &model.draft.name, &asks_a_server)?;
+        let notes = registered.map(|one| notes(one, &code, oldest)).unwrap_or_default();
         Ok(Self {
-            notes: registered.map(|one| notes(one, &code, oldest)).unwrap_or_default(),
+            notes: notes.into_iter().chain(left_out).collect(),
             is_registered: registered.is_some(),
-            compared: compared(&listed, request, &model.draft.name)?,
+            compared,
             names: listed
                 .iter()
                 .map(|one| (one.model.id, (one.model.draft.name.clone(), one.model.version)))
@@ -151,16 +154,75 @@ fn notes(listed: &ListedModel, code: &str, oldest: Timestamp) -> Vec<String> {
     other_code.into_iter().chain(forgotten).collect()
 }
 
-/// What runs now: the model that is named, the active version of that name, or all that are active.
-fn compared(listed: &[ListedModel], request: &BacktestRequest, name: &str) -> Result<Vec<ModelId>, Failure> {
-    if !request.compare_to.is_empty() {
-        let found = replays::find(listed, &request.compare_to, request.compare_version)?;
-        return Ok(vec![found.model.id]);
-    }
-    if request.compare_version != 0 {
+/// What runs now: the model that is named, the active version of that name, or all that are active. Those that ask a server are
+/// left out, and a note says so: which of its findings such a model sent is not known.
+fn compared(
+    listed: &[ListedModel],
+    request: &BacktestRequest,
+    name: &str,
+    asks_a_server: &dyn Fn(&Draft) -> bool,
+) -> Result<(Vec<ModelId>, Option<String>), Failure> {
+    if request.compare_to.is_empty() && request.compare_version != 0 {
         return Err(invalid("compare_version", "needs compare_to", "MISMATCH"));
     }
-    let active: Vec<&ListedModel> = listed.iter().filter(|one| one.mode == Mode::Active).collect();
-    let namesake = active.iter().find(|one| one.model.draft.name == name);
-    Ok(namesake.map_or_else(|| active.iter().map(|one| one.model.id).collect(), |one| vec![one.model.id]))
+    let named = match request.compare_to.as_str() {
+        "" => listed.iter().find(|one| one.mode == Mode::Active && one.model.draft.name == name),
+        name => Some(replays::find(listed, name, request.compare_version)?),
+    };
+    let all = || listed.iter().filter(|one| one.mode == Mode::Active).collect();
+    let wanted: Vec<&ListedModel> = named.map_or_else(all, |one| vec![one]);
+    let (left_out, compared): (Vec<&ListedModel>, Vec<_>) =
+        wanted.into_iter().partition(|one| asks_a_server(&one.model.draft));
+    let versions = left_out.iter().map(|one| format!("{}/{}", one.model.draft.name, one.model.version));
+    let versions: Vec<String> = versions.collect();
+    let note = (!versions.is_empty()).then(|| {
+        let versions = versions.join(", ");
+        format!(
+            "what {versions} sent is left out: a server is asked, and where that was switched is not noted"
+        )
+    });
+    Ok((compared.iter().map(|one| one.model.id).collect(), note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(id: i32, name: &str, detector: &str, mode: Mode) -> ListedModel {
+        let draft = Draft {
+            name: name.into(),
+            detector: detector.into(),
+            code: String::new(),
+            subjects: "*".into(),
+            metrics: "*".into(),
+            parameters: "{}".into(),
+        };
+        let model = Model { id: ModelId(id), version: 1, draft };
+        ListedModel { model, mode, off: 0, made_by: None, made_at: Timestamp::default() }
+    }
+
+    #[test]
+    fn what_is_compared_is_what_runs_now_but_for_what_asks_a_server() {
+        let models = [
+            listed(1, "hot", "threshold", Mode::Active),
+            listed(2, "wear", "remote", Mode::Active),
+            listed(3, "new", "remote", Mode::Shadow),
+            listed(4, "fast", "rate_of_change", Mode::Active),
+        ];
+        let is_remote = |draft: &Draft| draft.detector == "remote";
+        let of = |compare_to: &str, name: &str| {
+            let request = BacktestRequest { compare_to: compare_to.into(), ..BacktestRequest::default() };
+            let (compared, note) = compared(&models, &request, name, &is_remote).expect("it is known");
+            (compared.into_iter().map(|id| id.0).collect::<Vec<_>>(), note)
+        };
+        assert_eq!(of("", "hot"), (vec![1], None), "the active version of that name");
+        let (everybody, note) = of("", "draft");
+        assert_eq!(everybody, [1, 4]);
+        assert!(note.is_some_and(|note| note.starts_with("what wear/1 sent is left out")));
+        let (nobody, note) = of("wear", "draft");
+        assert!(nobody.is_empty() && note.is_some(), "nor when it is asked for by name");
+        let (nobody, note) = of("", "wear");
+        assert!(nobody.is_empty() && note.is_some(), "or has that name");
+        assert_eq!(of("fast", "wear"), (vec![4], None));
+    }
 }
