@@ -15,6 +15,8 @@ use prost::Message;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::patience::patient;
+
 /// What operators know it by.
 pub const NAME: &str = "anomalies";
 /// Events that are appended in one go.
@@ -57,12 +59,13 @@ impl Forwarder {
         loop {
             sent.mark_unchanged();
             match self.forward().await {
-                Ok(0) => {
+                Ok(arrived) => {
                     self.state.send_replace(State::Running);
-                    // Nothing sent: it is looked at all the same. The sender lives as long as the outbox.
-                    drop(timeout(LOOK_EVERY, sent.changed()).await);
+                    if arrived == 0 {
+                        // Nothing sent: it is looked at all the same. The sender lives as long as the outbox.
+                        drop(timeout(LOOK_EVERY, sent.changed()).await);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, "anomalies wait for the store; trying again");
                     self.state.send_replace(State::Waiting { reason: error.to_string() });
@@ -74,14 +77,15 @@ impl Forwarder {
 
     /// How many were waiting, and are not any more.
     async fn forward(&self) -> Result<usize, StoreError> {
-        let waiting = self.outbox.waiting(AT_ONCE).await?;
+        let waiting = patient(self.outbox.waiting(AT_ONCE)).await?;
         if waiting.is_empty() {
             return Ok(0);
         }
         let events: Vec<Event> = waiting.iter().filter_map(|(_, bytes)| self.event(bytes)).collect();
         self.append(&events).await?;
-        self.outbox.arrived(&waiting.iter().map(|(number, _)| *number).collect::<Vec<_>>()).await?;
-        Ok(waiting.len())
+        let arrived: Vec<i64> = waiting.iter().map(|(number, _)| *number).collect();
+        patient(self.outbox.arrived(&arrived)).await?;
+        Ok(arrived.len())
     }
 
     /// Appends them in order, but for those that the log cannot take: a batch is halved until the one at fault is alone. After
@@ -90,7 +94,7 @@ impl Forwarder {
         let (mut rest, mut most) = (events, events.len());
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(most.min(rest.len()));
-            match (self.log.append(batch).await, batch) {
+            match (patient(self.log.append(batch)).await, batch) {
                 (Ok(appended), _) => warn_of_conflicts(batch, &appended),
                 (Err(error), [event]) if error.is_unfit() => leave_out(event, &error),
                 (Err(error), _) if error.is_unfit() => {

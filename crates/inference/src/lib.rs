@@ -21,6 +21,7 @@ mod memory;
 pub mod nab;
 mod outcome;
 pub mod outlook;
+mod patience;
 pub mod processor;
 pub mod remote;
 mod scorer;

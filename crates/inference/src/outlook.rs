@@ -28,16 +28,17 @@ pub use self::rule::Rule;
 use self::event::Expected;
 use crate::forecasters::{Limit, Prediction, predict};
 use crate::history::{History, NoHistory, StepValue, Wanted};
+use crate::patience::{PATIENCE, patient};
 
 /// What operators know it by, and the name of its lease.
 pub const NAME: &str = "outlook";
 /// For how long another process waits for one that is gone.
 const LEASE: Duration = Duration::from_secs(30);
+/// The longest rest after a series: the lease must outlast it and the questions before it.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 /// How often to look whether a rule is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const BACK_OFF: Duration = Duration::from_millis(500);
-/// How long a question to the store may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Series that are listed in one go.
 const AT_ONCE: u32 = 1_000;
 /// For which probabilities forecasts have intervals: what is between them is interpolated.
@@ -107,7 +108,7 @@ impl Lookout {
     /// Whoever is next, here or elsewhere, need not wait for the lease to end.
     async fn give_way(&mut self) {
         if let Some(generation) = self.generation.take()
-            && let Err(error) = self.ports.leases.release(NAME, generation).await
+            && let Err(error) = patient(self.ports.leases.release(NAME, generation)).await
         {
             tracing::warn!(%error, "the lease of the outlook was not given back; it ends by itself");
         }
@@ -116,10 +117,11 @@ impl Lookout {
     async fn work_or_wait(&mut self) {
         let holder = holder();
         loop {
-            match self.ports.leases.claim(NAME, &holder, LEASE).await {
+            match patient(self.ports.leases.claim(NAME, &holder, LEASE)).await {
                 Ok(Some(generation)) => match self.work(generation).await {
                     Ok(()) => self.waits("another process has taken over".to_owned()),
                     Err(error) => {
+                        self.waits(error.to_string());
                         self.give_way().await;
                         self.wait_for_the_store(&error).await;
                     }
@@ -143,34 +145,40 @@ impl Lookout {
         sleep(BACK_OFF).await;
     }
 
-    /// Until somebody else has the lease.
+    /// Until somebody else has the lease. It is kept before each series, since many rules take longer than it lasts.
     async fn work(&mut self, generation: i64) -> Result<(), StoreError> {
         self.generation = Some(generation);
-        while self.ports.leases.keep(NAME, generation, LEASE).await? {
-            let began = Instant::now();
-            let looked = self.take_turns().await?;
-            self.tell();
-            sleep(if looked { began.elapsed() } else { LOOK_EVERY }).await;
-        }
-        self.generation = None;
-        Ok(())
-    }
-
-    /// One series of each rule that has any waiting: whether there was one.
-    async fn take_turns(&mut self) -> Result<bool, StoreError> {
-        let mut looked = false;
-        for watch in &mut self.watches {
-            watch.list_when_due(&self.ports).await?;
-            if let Some(next) = watch.waiting.pop_front() {
-                looked = true;
-                if let Err(error) = look(&self.ports, &watch.rule, &next).await {
-                    // One that takes the store too long does not keep the others waiting.
-                    watch.waiting.push_back(next);
-                    return Err(error);
+        loop {
+            let mut looked = false;
+            for rule in 0..self.watches.len() {
+                if !patient(self.ports.leases.keep(NAME, generation, LEASE)).await? {
+                    self.generation = None;
+                    return Ok(());
+                }
+                let began = Instant::now();
+                if self.take_turn(rule).await? {
+                    looked = true;
+                    sleep(began.elapsed().min(LONGEST_REST)).await;
                 }
             }
+            self.tell();
+            if !looked {
+                sleep(LOOK_EVERY).await;
+            }
         }
-        Ok(looked)
+    }
+
+    /// One series of a rule, if any is waiting: whether there was one.
+    async fn take_turn(&mut self, rule: usize) -> Result<bool, StoreError> {
+        let watch = &mut self.watches[rule];
+        watch.list_when_due(&self.ports).await?;
+        let Some(next) = watch.waiting.pop_front() else { return Ok(false) };
+        if let Err(error) = look(&self.ports, &watch.rule, &next).await {
+            // One that takes the store too long does not keep the others waiting.
+            watch.waiting.push_back(next);
+            return Err(error);
+        }
+        Ok(true)
     }
 
     fn tell(&self) {
@@ -199,7 +207,7 @@ impl Watch {
         let (mut first, mut others) = (VecDeque::new(), VecDeque::new());
         let mut after = None;
         loop {
-            let page = self.page(ports, now, after).await?;
+            let page = patient(self.page(ports, now, after)).await?;
             after = page.last;
             for one in page.waiting {
                 let waited = places.contains_key(&one.series);
@@ -253,8 +261,8 @@ async fn look(ports: &Ports, rule: &Arc<Rule>, waiting: &Waiting) -> Result<(), 
         horizon: rule.horizon,
         step: rule.step,
     };
-    let read = History::read(ports.snapshots.begin(PATIENCE).await?.as_mut(), &wanted).await;
-    let history = match read {
+    let read = async { History::read(ports.snapshots.begin(PATIENCE).await?.as_mut(), &wanted).await };
+    let history = match patient(read).await {
         Ok(history) => history,
         Err(NoHistory::Store(error)) => return Err(error),
         Err(NoHistory::Refused(why)) => {
@@ -282,7 +290,7 @@ async fn look(ports: &Ports, rule: &Arc<Rule>, waiting: &Waiting) -> Result<(), 
     let (outlook, events) = judge(rule, key, *before, &history, &prediction);
     let next = Next { rule: &rule.name, series: *series, before: *before, outlook, events: &events };
     // Otherwise another process has looked at it meanwhile, and said what there was to say.
-    let outcome = if ports.outlooks.follow(&next).await? { "made" } else { "overtaken" };
+    let outcome = if patient(ports.outlooks.follow(&next)).await? { "made" } else { "overtaken" };
     count(rule, outcome);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Why the store did not do what it was asked.
 
+use std::time::Duration;
+
 use sqlx::error::DatabaseError;
 
 /// Why the store did not do what it was asked, by what the caller can do about it.
@@ -11,6 +13,9 @@ pub enum StoreError {
     /// The statement took longer than it was given, and ended without an answer.
     #[error("the statement took too long: {0}")]
     Deadline(#[source] sqlx::Error),
+    /// Nothing came back within that time: whoever asked gave up. Trying again later may help.
+    #[error("the store did not answer within {} seconds", .0.as_secs())]
+    Silent(Duration),
     /// The database was asked something wrong or holds something wrong: a defect, which trying again does not mend.
     #[error("the store failed: {0}")]
     Defect(#[source] sqlx::Error),
@@ -25,7 +30,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again later may help.
     pub const fn is_outage(&self) -> bool {
-        matches!(self, Self::Outage(_) | Self::Deadline(_))
+        matches!(self, Self::Outage(_) | Self::Deadline(_) | Self::Silent(_))
     }
 
     /// Whether the data is at fault.

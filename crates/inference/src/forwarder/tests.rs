@@ -12,6 +12,7 @@ use cornjacket_store::{ConsumerPartition, Head, Options, Progress, Range, Store}
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 
@@ -21,6 +22,8 @@ struct Picky {
     log: Arc<dyn EventLog>,
     refuses: BTreeSet<String>,
     is_down: AtomicBool,
+    /// Each append takes one away; without one it is never answered.
+    answers: Semaphore,
     /// Events of each append.
     appends: Mutex<Vec<usize>>,
 }
@@ -35,6 +38,7 @@ impl Picky {
 impl EventLog for Picky {
     async fn append(&self, events: &[Event]) -> Result<Vec<Appended>, StoreError> {
         self.appends.lock().expect("no test panics with it").push(events.len());
+        self.answers.acquire().await.expect("it is never closed").forget();
         if events.iter().any(|event| self.refuses.contains(event.id())) {
             return Err(StoreError::Unfit(io::Error::other("one of them").into()));
         }
@@ -73,7 +77,8 @@ impl Bed {
         let store = Store::open(&Options::new(url, Partitions::ONE), clock.clone()).await?;
         let refuses = ids.into_iter().map(|id| id.to_string()).collect();
         let (is_down, appends) = (AtomicBool::new(false), Mutex::default());
-        let log = Arc::new(Picky { log: store.log.clone(), refuses, is_down, appends });
+        let answers = Semaphore::new(Semaphore::MAX_PERMITS);
+        let log = Arc::new(Picky { log: store.log.clone(), refuses, is_down, answers, appends });
         let state = watch::Sender::new(State::Running);
         let forwarder = Forwarder::new(store.outbox.clone(), log.clone(), clock, state);
         Ok(Self { store, log, forwarder, _folder: folder })
@@ -146,6 +151,47 @@ async fn an_outage_leaves_nobody_out() -> anyhow::Result<()> {
     bed.log.is_down.store(false, Ordering::Relaxed);
     assert_eq!(bed.forward_all().await?, ids((0..10).filter(|id| *id != 3)));
     Ok(())
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Nothing stops silently: a database whose host is gone answers nothing, not even that it is away.
+#[tokio::test]
+async fn a_log_that_never_answers_is_waited_for_and_that_is_said_until_it_answers() -> anyhow::Result<()> {
+    let bed = Bed::refusing([]).await?;
+    let all = AT_ONCE as usize + 100;
+    bed.send(&(0..all).map(found).collect::<Vec<_>>()).await?;
+    let Bed { store, log, forwarder, _folder } = bed;
+    log.answers.forget_permits(Semaphore::MAX_PERMITS);
+    let (mut state, (stop, stopped)) = (forwarder.state.subscribe(), oneshot::channel::<()>());
+    let running = tokio::spawn(forwarder.run(async move {
+        stopped.await.expect_err("nobody sends anything");
+    }));
+    let begun = async {
+        while log.appends() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, begun).await?;
+    // Nobody else works now: time goes by at once.
+    tokio::time::pause();
+    timeout(SOON, state.wait_for(|state| state.reason().contains("did not answer within"))).await??;
+    tokio::time::resume();
+    assert_eq!(store.outbox.waiting(1_000).await?.len(), all, "nothing is forgotten");
+
+    log.answers.add_permits(1);
+    timeout(SOON, state.wait_for(|state| *state == State::Running)).await??;
+    assert_eq!(store.outbox.waiting(1_000).await?.len(), 100, "it works already while others still wait");
+    log.answers.add_permits(10);
+    let done = async {
+        while !store.outbox.waiting(1).await?.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(SOON, done).await??;
+    drop(stop);
+    Ok(timeout(SOON, running).await??)
 }
 
 proptest! {

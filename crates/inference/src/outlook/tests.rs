@@ -1,5 +1,9 @@
 //! What is expected is said once, before it happens, whatever becomes of the process.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+use async_trait::async_trait;
 use cornjacket_bus::{Delivered, Handler};
 use cornjacket_domain::clock::ManualClock;
 use cornjacket_domain::{Partitions, Patterns};
@@ -127,7 +131,7 @@ fn line(seed: u64, from: f64, slope: f64, count: u16) -> Vec<f64> {
 
 /// Everything that waits.
 async fn look_at_all(lookout: &mut Lookout) -> anyhow::Result<()> {
-    while lookout.take_turns().await? {}
+    while lookout.take_turn(0).await? {}
     lookout.tell();
     Ok(())
 }
@@ -223,13 +227,13 @@ async fn series_that_had_no_turn_come_first_and_are_said_to_be_behind() -> anyho
     let pumps = ["pump-1", "pump-2", "pump-3"];
     plant.measure(&pumps, &line(2, 0.0, 0.0, 60)).await?;
     let mut lookout = plant.lookout();
-    assert!(lookout.take_turns().await?);
+    assert!(lookout.take_turn(0).await?);
     plant.measure(&pumps, &line(3, 0.0, 0.0, 5)).await?;
     lookout.watches[0].list_when_due(&lookout.ports).await?;
     lookout.tell();
     assert_eq!(subjects(&lookout), ["pump-2", "pump-3", "pump-1"]);
     assert!(lookout.state.borrow().reason().contains("high: 2 series"), "{:?}", lookout.state.borrow());
-    assert!(lookout.take_turns().await?);
+    assert!(lookout.take_turn(0).await?);
     plant.measure(&pumps, &line(5, 0.0, 0.0, 5)).await?;
     lookout.watches[0].list_when_due(&lookout.ports).await?;
     assert_eq!(subjects(&lookout), ["pump-3", "pump-1", "pump-2"], "in turn, not by name");
@@ -262,4 +266,81 @@ async fn one_process_looks_ahead_and_gives_way_when_it_stops() -> anyhow::Result
     timeout(SOON, running).await??;
     assert!(leases.claim(NAME, "other", SOON).await?.is_some(), "it has given way");
     Ok(())
+}
+
+/// A lease that somebody else takes after so many times.
+#[derive(Debug)]
+struct Fleeting(AtomicU32);
+
+#[async_trait]
+impl Leases for Fleeting {
+    async fn claim(&self, _: &str, _: &str, _: Duration) -> Result<Option<i64>, StoreError> {
+        Ok(None)
+    }
+    async fn keep(&self, _: &str, _: i64, _: Duration) -> Result<bool, StoreError> {
+        Ok(self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok())
+    }
+    async fn release(&self, _: &str, _: i64) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_lease_is_kept_for_each_series_and_without_it_nothing_is_looked_at() -> anyhow::Result<()> {
+    let mut plant = Plant::new().await?;
+    plant.measure(&["pump-1"], &line(2, 0.0, 0.0, 60)).await?;
+    let key = SeriesKey { subject: "pump-1".into(), metric: "level".into() };
+    let found = plant.store.snapshots.begin(SOON).await?.find_series(&key).await?;
+    let (series, _) = found.context("it was measured")?;
+    let names = ["first", "second", "third"];
+    let rules = names.map(|name| Arc::new(Rule { name: name.into(), ..rule() }));
+    for kept in [0, 1, 2] {
+        let ports = Ports { leases: Arc::new(Fleeting(AtomicU32::new(kept))), ..plant.lookout().ports };
+        let state = watch::Sender::new(State::Running);
+        Lookout::new(ports, &rules, state).work(1).await?;
+        for (name, number) in names.iter().zip(0..) {
+            let known = plant.store.outlooks.load(name, &[series]).await?;
+            assert_eq!(known.len(), usize::from(number < kept), "{name}, with a lease for {kept}");
+        }
+        plant.measure(&["pump-1"], &line(3, 0.0, 0.0, 5)).await?;
+    }
+    Ok(())
+}
+
+/// A store that never answers, once it is asked.
+#[derive(Debug)]
+struct Gone(watch::Sender<bool>);
+
+#[async_trait]
+impl Outlooks for Gone {
+    async fn load(&self, _: &str, _: &[SeriesId]) -> Result<HashMap<SeriesId, Outlook>, StoreError> {
+        self.0.send_replace(true);
+        std::future::pending().await
+    }
+    async fn follow(&self, _: &Next<'_>) -> Result<bool, StoreError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_is_waited_for_and_that_is_said() -> anyhow::Result<()> {
+    let mut plant = Plant::new().await?;
+    plant.measure(&["pump-1"], &line(2, 0.0, 0.0, 60)).await?;
+    let mut lookout = plant.lookout();
+    let (asked, mut state) = (watch::Sender::new(false), lookout.state.subscribe());
+    let mut was_asked = asked.subscribe();
+    lookout.ports.outlooks = Arc::new(Gone(asked));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(lookout.run(async move {
+        stopped.await.expect_err("nobody sends anything");
+    }));
+    timeout(SOON, was_asked.wait_for(|asked| *asked)).await??;
+    // Nobody else works now: time goes by at once.
+    tokio::time::pause();
+    timeout(SOON, state.wait_for(|state| state.reason().contains("did not answer within"))).await??;
+    let other = plant.store.leases.claim(NAME, "other", SOON).await?;
+    assert!(other.is_some(), "another process may try meanwhile");
+    tokio::time::resume();
+    drop(stop);
+    Ok(timeout(SOON, running).await??)
 }
