@@ -28,6 +28,7 @@ use cornjacket_domain::Topic;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+pub use self::effect::SIDE_BY_SIDE;
 pub use self::health::State;
 pub use self::outcome::{AnyError, HandlerError};
 pub use self::owned::ParkLimits;

@@ -49,7 +49,7 @@ pub(crate) type BySeries<'a> = BTreeMap<SeriesId, (&'a SeriesKey, Vec<Sample>)>;
 
 /// The samples of a series in a transaction.
 #[derive(Clone, Copy)]
-struct Samples<'a> {
+struct OfSeries<'a> {
     series: SeriesId,
     key: &'a SeriesKey,
     samples: &'a [Sample],
@@ -106,11 +106,11 @@ impl Scorer {
         for chunk in series.chunks(AT_ONCE) {
             let keys = chunk.iter().map(|(id, (key, _))| (**id, *key));
             let loaded = load(tx, &shard.watching, &mut warm, keys, first.position).await?;
-            let mut pace = Pace::begin();
+            let mut slice = Pace::begin();
             for ((series, (key, samples)), watched) in chunk.iter().zip(loaded) {
-                let samples = Samples { series: **series, key, samples };
+                let samples = OfSeries { series: **series, key, samples };
                 self.observe(&mut shard, samples, watched, &causes, &mut outcome);
-                pace.keep(tx).await?;
+                slice.keep(tx).await?;
             }
             if outcome.bytes() > AT_ONCE_BYTES {
                 std::mem::take(&mut outcome).write(tx).await?;
@@ -145,7 +145,7 @@ impl Scorer {
     fn observe(
         &self,
         shard: &mut Memory,
-        Samples { series, key, samples }: Samples<'_>,
+        OfSeries { series, key, samples }: OfSeries<'_>,
         mut watched: Watched,
         causes: &HashMap<u64, &Event>,
         outcome: &mut Outcome,

@@ -6,6 +6,7 @@ mod broker;
 mod checkpoint;
 mod commands;
 mod config;
+mod consumers;
 mod doors;
 mod forecasts;
 mod gateway;

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use crate::broker;
 use crate::checkpoint::StoreCheckpoint;
 use crate::config::{BusUrl, Settings};
+use crate::consumers;
 use crate::doors;
 use crate::gateway::{self, Local};
 use crate::grpc::{self, Door, Layers, Service};
@@ -295,7 +296,7 @@ impl<'a> Process<'a> {
             self.store.rebuilds.declare(projection.id).await?;
             let parameters = self.settings.projections.parameters();
             let input = Input::Topics(projection.topics());
-            self.consume(projection.id.name, input, move || Projector::new(projection, parameters));
+            self.consume(projection.id.name, input, move || Projector::new(projection, parameters))?;
         }
         Ok(())
     }
@@ -305,7 +306,8 @@ impl<'a> Process<'a> {
         name: &'static str,
         input: Input,
         handler: impl Fn() -> H + Send + Sync + 'static,
-    ) {
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(consumers::is_known(name), "{name} is not among the consumers of consumers.rs");
         let (store, bus, clock, epoch) =
             (self.store.clone(), self.bus.clone(), self.clock.clone(), self.epoch);
         let (limits, stop) = (self.settings.consumers.park_limits(), self.shutdown.stop.clone());
@@ -316,6 +318,7 @@ impl<'a> Process<'a> {
             let consumer = consumer.with_limits(limits);
             consumer.run(stop.clone().cancelled_owned())
         });
+        Ok(())
     }
 
     fn start_watchdog(&self) -> anyhow::Result<()> {

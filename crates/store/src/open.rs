@@ -68,12 +68,15 @@ pub struct Options {
     pub read_url: Option<String>,
     /// Questions that are answered at once, at the most.
     pub read_connections: u32,
+    /// Transactions of consumers that are open at once, at the most: on PostgreSQL each has a connection.
+    pub effects: u32,
 }
 
 impl Options {
     /// A durable store at `url`.
     pub const fn new(url: String, partitions: Partitions) -> Self {
-        Self { url, partitions, durability: Durability::Required, read_url: None, read_connections: 8 }
+        let durability = Durability::Required;
+        Self { url, partitions, durability, read_url: None, read_connections: 8, effects: 16 }
     }
 }
 

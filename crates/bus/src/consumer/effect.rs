@@ -14,7 +14,7 @@ use crate::{Checkpoint, CheckpointError, Delivered, Progress, Record, Records, T
 
 /// Numbers of partitions that a consumer works on at once: while one waits for the disk, others get on. The store has
 /// connections for as many of every consumer.
-const SIDE_BY_SIDE: usize = 3;
+pub const SIDE_BY_SIDE: usize = 3;
 
 /// Why a batch has no effect.
 #[derive(Debug)]

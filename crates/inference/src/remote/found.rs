@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cornjacket_bus::Delivered;
-use cornjacket_domain::{Sample, SeriesKey};
+use cornjacket_domain::{Partitions, Sample, SeriesKey, Shard, Topic};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{Change, DetectorKey, Mode, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
 
@@ -86,8 +86,9 @@ impl Found {
         if self.said.is_empty() {
             return Ok(());
         }
-        // People's words are not for models that servers run.
-        for control in tx.controls(0, self.head, u64::MAX).await? {
+        // Changes to modes are those of all shards, and people's words are not for models that servers run.
+        let any = Shard::at(Topic::SensorEvents, 0, Partitions::ONE);
+        for control in tx.controls(any, self.head, u64::MAX).await? {
             let is_of = |said: &&mut Said| said.duty.served.model.id == control.model.id;
             if let (Change::Mode(mode), Some(said)) = (control.change, self.said.iter_mut().find(is_of)) {
                 said.duty.mode = mode;

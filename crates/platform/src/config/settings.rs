@@ -288,6 +288,7 @@ impl Settings {
             durability,
             read_url: Some(self.store.read_url.clone()).filter(|url| !url.is_empty()),
             read_connections: self.query.connections,
+            effects: crate::consumers::transactions(),
         })
     }
 

@@ -17,10 +17,10 @@ impl Process<'_> {
         models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
         let options = self.settings.processor(self.store.partitions)?;
         let input = Input::Topics(options.counted.topics());
-        self.consume(processor::NAME, input, move || Processor::new(options.clone()));
+        self.consume(processor::NAME, input, move || Processor::new(options.clone()))?;
         self.start_remote()?;
         let (partitions, input) = (self.store.partitions, Input::Topics(feedback::TOPICS.to_vec()));
-        self.consume(feedback::NAME, input, move || Feedback::new(partitions));
+        self.consume(feedback::NAME, input, move || Feedback::new(partitions))?;
         let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
             let (outbox, log) = (store.outbox.clone(), store.log.clone());
@@ -79,7 +79,6 @@ impl Process<'_> {
         };
         let keep = self.settings.retention.series();
         let input = Input::Topics(remote::TOPICS.to_vec());
-        self.consume(remote::NAME, input, move || RemoteScorer::new(ports.clone(), keep));
-        Ok(())
+        self.consume(remote::NAME, input, move || RemoteScorer::new(ports.clone(), keep))
     }
 }

@@ -51,8 +51,9 @@ pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../mi
 
 /// How long a caller waits for a connection before it is an outage.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Five consumers, each with three partitions at once, and what else they ask.
-const EFFECTS: u32 = 19;
+/// Connections for effects beside those of consumers' transactions: the vigil has two at once; one each is for doors, for what is on its
+/// way into the log, for looking ahead, for models, and two for what consumers report.
+const BESIDE: u32 = 8;
 /// For liveness, never for correctness: a writer that stalls with the append lock is cut off.
 const SESSION: [(&str, &str); 4] = [
     ("lock_timeout", "2s"),
@@ -79,7 +80,7 @@ const QUERY: &str = "cornjacket_query";
 pub struct PostgresStore {
     /// For appending to the log and for the relay.
     writer: PgPool,
-    /// For consumers' effects.
+    /// For consumers' effects, and for what else makes or reads time series.
     effects: PgPool,
     /// For our own reading: the relay, the wake-up, operators.
     reader: PgPool,
@@ -109,7 +110,7 @@ impl PostgresStore {
         let by_index = role(INGEST).options([("enable_seqscan", "off")]);
         let writer = pool(3).test_before_acquire(false).connect_with(by_index).await?;
         require_durability(&writer, wanted.durability).await?;
-        let effects = pool(EFFECTS).connect_with(role(TIMESERIES)).await?;
+        let effects = pool(wanted.effects.saturating_add(BESIDE)).connect_with(role(TIMESERIES)).await?;
         let read_only = [("role", QUERY), ("default_transaction_read_only", "on")];
         let reader = pool(4).connect_with(options.clone().options(read_only)).await?;
         let replica = connect_options(wanted.read_url.as_ref().unwrap_or(&wanted.url))?;

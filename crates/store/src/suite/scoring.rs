@@ -99,7 +99,7 @@ async fn the_head_moves_with_every_change_and_with_nothing_else(backend: Backend
     assert_eq!(head().await?, 2);
     let series = SeriesKey { subject: "pump".into(), metric: "temperature".into() };
     let (model, version, is_false_alarm, by) = ("hot", 1, true, None);
-    let word = Word { series: &series, shard: 3, model, version, is_false_alarm, by, now: noon() };
+    let word = Word { series: &series, shard: shard(3), model, version, is_false_alarm, by, now: noon() };
     let mut tx = begin(&store).await?;
     tx.series(&[(&series, "Cel")]).await?;
     assert!(tx.take_word(&word).await?);
