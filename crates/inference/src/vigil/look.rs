@@ -260,3 +260,6 @@ impl Outcome {
         outcome::send(tx, &self.anomalies).await
     }
 }
+
+#[cfg(test)]
+mod tests;
