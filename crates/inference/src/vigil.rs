@@ -18,7 +18,7 @@ use std::time::Duration;
 use cornjacket_bus::consumer::State;
 use cornjacket_domain::{Clock, Partitions, Shard, Topic};
 use cornjacket_store::{
-    DeadLetters, Door, Doors, EventLog, Models, Offsets, Quiet, Snapshots, StoreError, Tx,
+    DeadLetters, Door, Doors, EventLog, Models, Offsets, Quiet, Snapshots, Store, StoreError, Tx,
 };
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
@@ -58,6 +58,23 @@ pub struct Ports {
     pub partitions: Partitions,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+impl Ports {
+    /// Those of a store.
+    pub fn of(store: &Store, counted: Counted, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            offsets: store.offsets.clone(),
+            doors: store.doors.clone(),
+            dead_letters: store.dead_letters.clone(),
+            log: store.log.clone(),
+            models: store.models.clone(),
+            snapshots: store.snapshots.clone(),
+            counted,
+            partitions: store.partitions,
+            clock,
+        }
+    }
 }
 
 /// Why a tick came to nothing, or not to its end.

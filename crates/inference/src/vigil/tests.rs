@@ -39,17 +39,8 @@ impl Offsets for Counting {
 async fn vigil(url: String) -> anyhow::Result<(Store, Silences, Arc<Counting>)> {
     let store = Store::open(&Options::new(url, Partitions::ONE), Arc::new(SystemClock)).await?;
     let counting = Arc::new(Counting(store.offsets.clone(), AtomicUsize::new(0)));
-    let ports = Ports {
-        offsets: counting.clone(),
-        doors: store.doors.clone(),
-        dead_letters: store.dead_letters.clone(),
-        log: store.log.clone(),
-        models: store.models.clone(),
-        snapshots: store.snapshots.clone(),
-        counted: Counted::default(),
-        partitions: Partitions::ONE,
-        clock: Arc::new(SystemClock),
-    };
+    let ports =
+        Ports { offsets: counting.clone(), ..Ports::of(&store, Counted::default(), Arc::new(SystemClock)) };
     let silences = Silences::new(ports, Duration::ZERO, watch::Sender::new(State::Running));
     Ok((store, silences, counting))
 }

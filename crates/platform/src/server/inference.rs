@@ -32,18 +32,8 @@ impl Process<'_> {
     }
 
     fn start_vigil(&self) -> anyhow::Result<()> {
-        let store = &self.store;
-        let ports = vigil::Ports {
-            offsets: store.offsets.clone(),
-            doors: store.doors.clone(),
-            dead_letters: store.dead_letters.clone(),
-            log: store.log.clone(),
-            models: store.models.clone(),
-            snapshots: store.snapshots.clone(),
-            counted: self.settings.inference.counted()?,
-            partitions: store.partitions,
-            clock: self.clock.clone(),
-        };
+        let counted = self.settings.inference.counted()?;
+        let ports = vigil::Ports::of(&self.store, counted, self.clock.clone());
         let (grace, stop) = (self.settings.inference.grace(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, vigil::NAME, Input::Outside, move |state| {
             Silences::new(ports.clone(), grace, state).run(stop.clone().cancelled_owned())

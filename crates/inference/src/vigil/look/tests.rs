@@ -44,17 +44,7 @@ impl Plant {
         store.models.register(&draft, Mode::Active, None, at(0)).await?;
         let (keep, counted, state_bytes) = (Duration::from_hours(24), Counted::default(), 1 << 20);
         let options = processor::Options { keep, counted, partitions: Partitions::ONE, state_bytes };
-        let ports = Ports {
-            offsets: store.offsets.clone(),
-            doors: store.doors.clone(),
-            dead_letters: store.dead_letters.clone(),
-            log: store.log.clone(),
-            models: store.models.clone(),
-            snapshots: store.snapshots.clone(),
-            counted: Counted::default(),
-            partitions: Partitions::ONE,
-            clock: clock.clone(),
-        };
+        let ports = Ports::of(&store, Counted::default(), clock.clone());
         let silences = Silences::new(ports, Duration::ZERO, watch::Sender::new(State::Running));
         Ok(Self { store, clock, processor: Processor::new(options), silences, said: 0 })
     }
