@@ -13,7 +13,7 @@ fn settings(models: &[(&str, f64, &str)]) -> anyhow::Result<Inference> {
     };
     let models: Vec<_> = models.iter().map(model).collect();
     let all = serde_json::json!(
-        { "state_mib": 1, "reconnect_seconds": 1, "models": models, "forecasts": [] });
+        { "state_mib": 1, "reconnect_seconds": 1, "count_events": [], "models": models, "forecasts": [] });
     Ok(serde_json::from_value(all)?)
 }
 
