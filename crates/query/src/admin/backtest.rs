@@ -142,11 +142,13 @@ impl Backtest {
             self.go_over(id, key).await?;
         }
         let left = self.left.len() as u64;
+        // Before the result, which takes the tally.
+        let samples = self.tally.samples;
         let result = if left == 0 { Some(self.result().await?) } else { None };
         Ok(BacktestResponse {
             series: self.count,
             series_done: self.count - left,
-            samples: self.tally.samples,
+            samples,
             found: result.as_ref().map_or(self.tally.found, |result| result.found),
             result,
         })
