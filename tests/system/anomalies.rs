@@ -15,7 +15,7 @@ use cornjacket_proto::query::tail_events_response::Message as Told;
 use cornjacket_proto::query::{ListAnomaliesRequest, QuerySeriesRequest, SeriesKey, TailEventsRequest};
 use cornjacket_simulator::{Options, Share, Simulation};
 use cornjacket_store::{ConsumerPartition, Progress, Score, SeriesFilter, SeriesId, Store, TimeRange};
-use cornjacket_testkit::{fresh_database, wait};
+use cornjacket_testkit::{Process, fresh_database, wait};
 use futures::StreamExt;
 use prost::Message;
 use tokio::time::timeout;
@@ -293,13 +293,21 @@ pub(super) async fn settled(cornjacket: &Cornjacket) -> anyhow::Result<()> {
 
 /// Kills whoever scores, again and again, while devices send.
 async fn kill(cornjacket: &Cornjacket, kills: u64) -> anyhow::Result<()> {
-    let mut random = Random::seeded();
-    let mut process = cornjacket.start().await?;
+    let process = cornjacket.start().await?;
     for model in MODELS {
         register(cornjacket, model).await?;
     }
-    let every = Duration::from_millis(150);
-    let feeding = tokio::spawn(send_all(cornjacket.clone(), events(), every));
+    kill_while_sending(cornjacket, process, kills, (Random::seeded(), events())).await
+}
+
+/// Sends events and kills the process meanwhile, at random instants. Returns when what came of them is in the log.
+pub(super) async fn kill_while_sending(
+    cornjacket: &Cornjacket,
+    mut process: Process,
+    kills: u64,
+    (mut random, events): (Random, Vec<Event>),
+) -> anyhow::Result<()> {
+    let feeding = tokio::spawn(send_all(cornjacket.clone(), events, Duration::from_millis(150)));
     for _ in 0..kills {
         // The instant is the point here, not that anything has happened by then.
         tokio::time::sleep(Duration::from_millis(random.within(100..1_200))).await;

@@ -15,7 +15,7 @@ use cornjacket_testkit::wait;
 use serde_json::json;
 use tonic::Code;
 
-use super::anomalies::{anomalies, detail, register, settled};
+use super::anomalies::{anomalies, detail, kill_while_sending, register};
 use super::backtest::{backtest, scored};
 use super::cornjacket::{Cornjacket, stop, token};
 use super::events::{reading, user_action};
@@ -296,22 +296,12 @@ fn events(random: &mut Random, count: u64) -> Vec<Event> {
 }
 
 /// Kills whoever counts, again and again, while events come.
-async fn kill(cornjacket: &Cornjacket, kills: u32) -> anyhow::Result<()> {
+async fn kill(cornjacket: &Cornjacket, kills: u64) -> anyhow::Result<()> {
     let mut random = Random::seeded();
-    let mut process = cornjacket.start().await?;
+    let process = cornjacket.start().await?;
     register(cornjacket, ("often", "threshold", r#"{"upper": 5}"#, ModelMode::Active)).await?;
     let events = events(&mut random, if long() { 20_000 } else { 4_000 });
-    let feeding = tokio::spawn(send_all(cornjacket.clone(), events, Duration::from_millis(150)));
-    for _ in 0..kills {
-        // The instant is the point here, not that anything has happened by then.
-        tokio::time::sleep(Duration::from_millis(random.within(100..1_200))).await;
-        process.kill9().await?;
-        process = cornjacket.start().await?;
-    }
-    println!("{kills} kills; all sent: {}", feeding.is_finished());
-    feeding.await??;
-    settled(cornjacket).await?;
-    stop(process).await
+    kill_while_sending(cornjacket, process, kills, (random, events)).await
 }
 
 /// Samples that are too many, and none of those before them of this minute was: what the threshold finds. What is late it does

@@ -13,5 +13,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn patient<T, E: From<StoreError>>(
     answer: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(StoreError::Silent(PATIENCE).into()))
+    patient_for(PATIENCE, answer).await
+}
+
+/// The same within `patience`.
+pub(crate) async fn patient_for<T, E: From<StoreError>>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(patience, answer).await.unwrap_or_else(|_| Err(StoreError::Silent(patience).into()))
 }

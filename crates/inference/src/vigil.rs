@@ -16,17 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_bus::consumer::State;
-use cornjacket_domain::{Clock, Partitions, Shard, Topic};
+use cornjacket_domain::{Clock, Partitions, Shard};
 use cornjacket_store::{
     DeadLetters, Door, Doors, EventLog, Models, Offsets, Quiet, Snapshots, Store, StoreError, Tx,
 };
 use tokio::sync::watch;
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::look::Look;
 use crate::counts::Counted;
-use crate::watching::Watching;
+use crate::patience::patient_for;
+use crate::watching::{Watching, switches};
 
 /// What operators know it by.
 pub const NAME: &str = "silence";
@@ -77,15 +77,6 @@ impl Ports {
     }
 }
 
-/// Why a tick came to nothing, or not to its end.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the store takes too long")]
-    TooLong(#[from] Elapsed),
-}
-
 /// Finds silences.
 #[derive(Debug)]
 pub struct Silences {
@@ -129,9 +120,9 @@ impl Silences {
     }
 
     /// Moves the clock on, and looks at who is due. Returns why nobody can be called silent now, if so.
-    async fn tick(&mut self) -> Result<Option<String>, Trouble> {
+    async fn tick(&mut self) -> Result<Option<String>, StoreError> {
         let began = Instant::now();
-        let Some((goes, doors)) = within(self.go_on()).await? else { return Ok(None) };
+        let Some((goes, doors)) = patient_for(LONGEST, self.go_on()).await? else { return Ok(None) };
         if goes {
             while self.look_at_some().await? && began.elapsed() < TICK / 2 {}
         }
@@ -140,7 +131,7 @@ impl Silences {
                 door,
                 "nothing was heard of this door for long, and others let in the same: it is forgotten"
             );
-            within(self.ports.doors.forget(door)).await?;
+            patient_for(LONGEST, self.ports.doors.forget(door)).await?;
         }
         Ok(clock::closed(&doors))
     }
@@ -167,10 +158,10 @@ impl Silences {
     }
 
     /// Looks at series that are due, and says whether there may be more. A failure makes the next look a smaller one.
-    async fn look_at_some(&mut self) -> Result<bool, Trouble> {
+    async fn look_at_some(&mut self) -> Result<bool, StoreError> {
         let at_once = self.at_once;
         self.at_once = (at_once / 2).max(1);
-        let looked_at = within(self.look(at_once)).await?;
+        let looked_at = patient_for(LONGEST, self.look(at_once)).await?;
         self.at_once = at_once.saturating_mul(2).min(AT_ONCE);
         Ok(looked_at == at_once as usize)
     }
@@ -196,9 +187,7 @@ impl Silences {
 
     /// Takes all changes that there are, which are those up to `last` and perhaps more.
     async fn take_controls(&mut self, tx: &mut dyn Tx, last: u64) -> Result<(), StoreError> {
-        // Changes to modes are those of all shards, and people's words are in the states of detectors.
-        let any = Shard::at(Topic::SensorEvents, 0, self.ports.partitions);
-        let controls = tx.controls(any, self.controls, u64::MAX).await?;
+        let controls = switches(tx, self.controls).await?;
         for control in &controls {
             self.watching.take(control);
         }
@@ -217,11 +206,6 @@ impl Silences {
         }
         Ok(processed)
     }
-}
-
-/// What takes longer than [`LONGEST`] is given up.
-async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
-    Ok(timeout(LONGEST, work).await??)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cornjacket_domain::{Patterns, SeriesKey};
-use cornjacket_store::{Change, Control, Draft, Mode, Model, ModelId};
+use cornjacket_domain::{Partitions, Patterns, SeriesKey, Shard, Topic};
+use cornjacket_store::{Change, Control, Draft, Mode, Model, ModelId, StoreError, Tx};
 
 use crate::detectors::{self, Made, ParameterError};
 
@@ -129,6 +129,12 @@ impl Watching {
             },
         }
     }
+}
+
+/// The changes to modes after one, in order. They are those of all shards; people's words are left out.
+pub(crate) async fn switches(tx: &mut dyn Tx, after: u64) -> Result<Vec<Control>, StoreError> {
+    let any = Shard::at(Topic::SensorEvents, 0, Partitions::ONE);
+    tx.controls(any, after, u64::MAX).await
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ async fn assert(store: &Store, settings: &Inference, clock: &dyn Clock) -> anyho
     }
     for listed in store.models.list().await?.iter().filter(|listed| listed.made_by.is_none()) {
         let mode = left_to(listed, &named);
-        store.models.set_mode(listed.model.id, mode, None, clock.now()).await?;
+        if mode != listed.mode {
+            store.models.set_mode(listed.model.id, mode, None, clock.now()).await?;
+        }
     }
     let after = store.models.list().await?;
     Ok(after.into_iter().filter_map(|listed| changed(listed, &before)).collect())

@@ -14,7 +14,7 @@ pub enum StoreError {
     #[error("the statement took too long: {0}")]
     Deadline(#[source] sqlx::Error),
     /// Nothing came back within that time: whoever asked gave up. Trying again later may help.
-    #[error("the store did not answer within {} seconds", .0.as_secs())]
+    #[error("the store did not answer within {0:?}")]
     Silent(Duration),
     /// The database was asked something wrong or holds something wrong: a defect, which trying again does not mend.
     #[error("the store failed: {0}")]

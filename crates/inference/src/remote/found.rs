@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cornjacket_bus::Delivered;
-use cornjacket_domain::{Partitions, Sample, SeriesKey, Shard, Topic};
+use cornjacket_domain::{Sample, SeriesKey};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{Change, DetectorKey, Mode, ModelId, SavedState, Score, SeriesId, StoreError, Tx};
 
@@ -13,6 +13,7 @@ use crate::anomaly::Anomaly;
 use crate::batch::Batch;
 use crate::detectors::{Finding, Verdict};
 use crate::outcome;
+use crate::watching::switches;
 
 /// The state of a series in which an anomaly lasts. A series without one, or with another, has none.
 const LASTS: [u8; 1] = [1];
@@ -86,9 +87,7 @@ impl Found {
         if self.said.is_empty() {
             return Ok(());
         }
-        // Changes to modes are those of all shards, and people's words are not for models that servers run.
-        let any = Shard::at(Topic::SensorEvents, 0, Partitions::ONE);
-        for control in tx.controls(any, self.head, u64::MAX).await? {
+        for control in switches(tx, self.head).await? {
             let is_of = |said: &&mut Said| said.duty.served.model.id == control.model.id;
             if let (Change::Mode(mode), Some(said)) = (control.change, self.said.iter_mut().find(is_of)) {
                 said.duty.mode = mode;
