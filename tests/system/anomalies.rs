@@ -274,12 +274,7 @@ async fn undisturbed(store: &Store, log: &[StoredEvent]) -> anyhow::Result<Said>
 pub(super) async fn settled(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let mut last = None;
     wait::until(DEADLINE, "everything is scored, and every anomaly in the log", async || {
-        let Ok(mut admin) = cornjacket.admin().await else { return false };
-        let listed = admin.list_consumers(cornjacket_proto::admin::ListConsumersRequest {}).await;
-        let read = listed.is_ok_and(|listed| {
-            let consumers = listed.into_inner().consumers;
-            !consumers.is_empty() && consumers.iter().all(|one| one.lag_events == 0)
-        });
+        let read = cornjacket.is_all_read().await;
         // Twice the same, with everything read.
         let count =
             anomalies(cornjacket, ListAnomaliesRequest { page_size: 1, ..ListAnomaliesRequest::default() });

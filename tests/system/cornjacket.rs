@@ -8,6 +8,7 @@ use anyhow::Context;
 use cornjacket_auth::TokenRequest;
 use cornjacket_domain::{Clock, Scope, SystemClock};
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
+use cornjacket_proto::admin::{ConsumerProgress, ListConsumersRequest};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
 use cornjacket_proto::ingest::{AppendRequest, Receipt};
@@ -200,6 +201,18 @@ impl Cornjacket {
 
     pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Connection>> {
         Ok(AdminServiceClient::new(self.channel(self.query).await?))
+    }
+
+    /// How far every consumer has come.
+    pub async fn consumers(&self) -> anyhow::Result<Vec<ConsumerProgress>> {
+        let listed = self.admin().await?.list_consumers(ListConsumersRequest {}).await?;
+        Ok(listed.into_inner().consumers)
+    }
+
+    /// Whether every consumer has read everything; not while that cannot be asked.
+    pub async fn is_all_read(&self) -> bool {
+        let level = |all: &[ConsumerProgress]| !all.is_empty() && all.iter().all(|one| one.lag_events == 0);
+        self.consumers().await.is_ok_and(|all| level(&all))
     }
 
     pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Connection>> {

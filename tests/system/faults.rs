@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cornjacket_domain::{Partitions, StoredEvent};
-use cornjacket_proto::admin::{ListConsumersRequest, ListDeadLettersRequest, RedriveDeadLettersRequest};
+use cornjacket_proto::admin::{ListDeadLettersRequest, RedriveDeadLettersRequest};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::ingest::{AppendBatchRequest, AppendRequest};
 use cornjacket_proto::query::GetProjectionRequest;
@@ -198,8 +198,7 @@ async fn letters(cornjacket: &Cornjacket) -> anyhow::Result<Vec<Letter>> {
 /// Waits until everything that is not parked was read; how many keys are.
 async fn parked_keys(cornjacket: &Cornjacket) -> anyhow::Result<u64> {
     wait::until_some(DEADLINE, "everything was read", async || {
-        let mut admin = cornjacket.admin().await.ok()?;
-        let consumers = admin.list_consumers(ListConsumersRequest {}).await.ok()?.into_inner().consumers;
+        let consumers = cornjacket.consumers().await.ok()?;
         let has_read = consumers.iter().all(|one| one.lag_events == 0);
         has_read.then(|| consumers.iter().map(|one| one.parked_keys).sum())
     })

@@ -207,15 +207,7 @@ async fn a_killed_embedded_process_leaves_the_fold_of_the_log() -> anyhow::Resul
     feeding.await??;
     let url = format!("sqlite://{}/cornjacket.db", folder.path().display());
     // SQLite is for one process: what it made is looked at when it has gone, and it goes when it has read everything.
-    wait::until(DEADLINE, "every consumer has read the log", async || {
-        let Ok(mut admin) = cornjacket.admin().await else { return false };
-        let listed = admin.list_consumers(cornjacket_proto::admin::ListConsumersRequest {}).await;
-        listed.is_ok_and(|listed| {
-            let consumers = listed.into_inner().consumers;
-            !consumers.is_empty() && consumers.iter().all(|one| one.lag_events == 0)
-        })
-    })
-    .await?;
+    wait::until(DEADLINE, "every consumer has read the log", async || cornjacket.is_all_read().await).await?;
     stop(process).await?;
     let log = read_log(&url).await?;
     let store = open(&url).await?;

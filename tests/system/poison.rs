@@ -6,8 +6,8 @@ use cornjacket_auth::TokenRequest;
 use cornjacket_domain::{Partitions, Scope};
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::admin::{
-    DeadLetter, DiscardDeadLetterRequest, GetDeadLetterRequest, ListConsumersRequest, ListDeadLettersRequest,
-    PauseConsumerRequest, RedriveDeadLettersRequest, ResumeConsumerRequest,
+    DeadLetter, DiscardDeadLetterRequest, GetDeadLetterRequest, ListDeadLettersRequest, PauseConsumerRequest,
+    RedriveDeadLettersRequest, ResumeConsumerRequest,
 };
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::ingest::Receipt;
@@ -96,7 +96,7 @@ async fn keyed_garbage_on_a_topic_parks_its_key_until_it_is_given_up() -> anyhow
     };
     let letter = admin.get_dead_letter(place.clone()).await?.into_inner().dead_letter.unwrap_or_default();
     assert_eq!((&letter.value[..], &letter.key[..]), (&b"no event at all"[..], &b"pump-1"[..]));
-    let consumers = admin.list_consumers(ListConsumersRequest {}).await?.into_inner().consumers;
+    let consumers = cornjacket.consumers().await?;
     let sensor = consumers.iter().find(|one| {
         (one.consumer.as_str(), one.topic.as_str(), one.partition)
             == ("device_state", "sensor-events", partition.into())
@@ -200,7 +200,7 @@ async fn a_paused_consumer_stops_and_goes_on_where_it_was() -> anyhow::Result<()
     assert_eq!(admin.pause_consumer(nobody).await.expect_err("unknown").code(), Code::NotFound);
     admin.pause_consumer(PauseConsumerRequest { consumer: "device_state".into() }).await?;
     let state = async || {
-        let listed = admin.clone().list_consumers(ListConsumersRequest {}).await.ok()?.into_inner().consumers;
+        let listed = cornjacket.consumers().await.ok()?;
         let sensor = |one: &&cornjacket_proto::admin::ConsumerProgress| {
             one.consumer == "device_state" && one.topic == "sensor-events"
         };

@@ -232,15 +232,7 @@ async fn trouble(cornjacket: &Cornjacket, server: &mut dyn ModelServer) -> anyho
     server.behave(Behaviour::Well).await?;
     enough.store(true, Ordering::Relaxed);
     feeding.await??;
-    wait::until(SOON, "everything is read", async || {
-        let Ok(mut admin) = cornjacket.admin().await else { return false };
-        let listed = admin.list_consumers(cornjacket_proto::admin::ListConsumersRequest {}).await;
-        listed.is_ok_and(|listed| {
-            let consumers = listed.into_inner().consumers;
-            !consumers.is_empty() && consumers.iter().all(|one| one.lag_events == 0)
-        })
-    })
-    .await?;
+    wait::until(SOON, "everything is read", async || cornjacket.is_all_read().await).await?;
     stop(process).await
 }
 

@@ -7,9 +7,7 @@ use anyhow::Context;
 use cornjacket_bus::Record;
 use cornjacket_domain::{Clock, StoredEvent, SystemClock};
 use cornjacket_inference::detectors;
-use cornjacket_proto::admin::{
-    ConsumerProgress, ListConsumersRequest, ListDeadLettersRequest, ReplayEventsRequest,
-};
+use cornjacket_proto::admin::{ConsumerProgress, ListDeadLettersRequest, ReplayEventsRequest};
 use cornjacket_store::Mode;
 use cornjacket_testkit::wait;
 use tonic::Code;
@@ -76,8 +74,12 @@ fn replayed(records: &[Record], log: &[StoredEvent]) -> anyhow::Result<BTreeMap<
 
 /// How far consumers have come in the topic that the load is in.
 async fn progress(cornjacket: &Cornjacket) -> anyhow::Result<Vec<ConsumerProgress>> {
-    let listed = cornjacket.admin().await?.list_consumers(ListConsumersRequest {}).await?.into_inner();
-    Ok(listed.consumers.into_iter().filter(|consumer| consumer.topic == "sensor-events").collect())
+    Ok(cornjacket
+        .consumers()
+        .await?
+        .into_iter()
+        .filter(|consumer| consumer.topic == "sensor-events")
+        .collect())
 }
 
 /// The last position of each, and how many offsets they have passed.

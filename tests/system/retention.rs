@@ -6,8 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_proto::admin::{
-    ConsumerProgress, ListConsumersRequest, PauseConsumerRequest, RebuildProjectionRequest,
-    ResumeConsumerRequest,
+    ConsumerProgress, PauseConsumerRequest, RebuildProjectionRequest, ResumeConsumerRequest,
 };
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::system_event::Status;
@@ -129,8 +128,7 @@ async fn begins_at(cornjacket: &Cornjacket) -> anyhow::Result<u64> {
 }
 
 async fn user_session(cornjacket: &Cornjacket) -> anyhow::Result<Vec<ConsumerProgress>> {
-    let listed = cornjacket.admin().await?.list_consumers(ListConsumersRequest {}).await?.into_inner();
-    Ok(listed.consumers.into_iter().filter(|one| one.consumer == "user_session").collect())
+    Ok(cornjacket.consumers().await?.into_iter().filter(|one| one.consumer == "user_session").collect())
 }
 
 async fn is_in_state(cornjacket: &Cornjacket, state: &str) -> anyhow::Result<()> {
@@ -156,6 +154,16 @@ async fn samples(cornjacket: &Cornjacket, token: &str) -> anyhow::Result<usize> 
     Ok(answer.series.iter().map(|series| series.samples.len()).sum())
 }
 
+/// Whether those who think about samples are as far as those who fold them; they have no token to wait for.
+fn think_as_far(consumers: &[ConsumerProgress]) -> bool {
+    let places = |name: &str| -> BTreeMap<u32, u64> {
+        let own = consumers.iter().filter(|one| one.consumer == name && one.topic == "sensor-events");
+        own.map(|one| (one.partition, one.last_position)).collect()
+    };
+    let folded = places("device_state");
+    ["inference", "remote"].into_iter().map(places).all(|thought| thought == folded)
+}
+
 /// Today: everybody has read everything but one consumer, which is paused. The first position that it has not read, and
 /// the last one.
 async fn one_stays_behind(cornjacket: &Cornjacket, tokens: &mut Tokens) -> anyhow::Result<(u64, u64)> {
@@ -171,6 +179,10 @@ async fn one_stays_behind(cornjacket: &Cornjacket, tokens: &mut Tokens) -> anyho
     let last = append(cornjacket, 0..=SUBJECTS, "leave", tokens).await?;
     answers(cornjacket, &["device_state", "system_status"], tokens).await?;
     assert_eq!(samples(cornjacket, &tokens[&("device_state", 0)]).await?, 3);
+    wait::until(DEADLINE, "all samples were thought about", async || {
+        cornjacket.consumers().await.is_ok_and(|all| think_as_far(&all))
+    })
+    .await?;
     stop(process).await?;
     Ok((unread.context("there is one")?, last))
 }
