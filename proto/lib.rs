@@ -16,6 +16,14 @@ pub mod wire;
 
 /// `cornjacket.*`: events and services.
 pub mod cornjacket {
+    /// Acting on events.
+    pub mod actions {
+        /// Version 1 of the action service.
+        #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+        pub mod v1 {
+            tonic::include_proto!("cornjacket.actions.v1");
+        }
+    }
     /// Operating a running system.
     pub mod admin {
         /// Version 1 of the admin service.
@@ -64,7 +72,10 @@ pub mod google {
     }
 }
 
-pub use cornjacket::{admin::v1 as admin, events::v1 as events, ingest::v1 as ingest, query::v1 as query};
+pub use cornjacket::{
+    actions::v1 as actions, admin::v1 as admin, events::v1 as events, ingest::v1 as ingest,
+    query::v1 as query,
+};
 
 /// The encoded `FileDescriptorSet` of everything in `proto/`, with comments and `google.api.http` options.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));

@@ -9,7 +9,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MOST_LINES: usize = 400;
 
 /// Each crate with those of ours that it may depend on: arrows point one way.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("domain", &["proto"]),
     ("store", &["proto", "domain"]),
     ("bus", &["proto", "domain"]),
@@ -17,11 +17,24 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("ingest", &["proto", "domain", "store", "bus"]),
     ("query", &["proto", "domain", "store", "bus"]),
     ("inference", &["proto", "domain", "store", "bus"]),
+    ("actions", &["proto", "domain", "store", "bus"]),
     ("simulator", &["proto", "domain"]),
     ("../gateway", &["proto", "domain", "auth"]),
     (
         "platform",
-        &["proto", "domain", "store", "bus", "auth", "ingest", "query", "inference", "simulator", "gateway"],
+        &[
+            "proto",
+            "domain",
+            "store",
+            "bus",
+            "auth",
+            "ingest",
+            "query",
+            "inference",
+            "actions",
+            "simulator",
+            "gateway",
+        ],
     ),
     ("../tests/support", &[]),
 ];

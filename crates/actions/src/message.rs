@@ -1,0 +1,27 @@
+//! What is told, as it waits to be sent.
+
+use cornjacket_proto::actions::Severity;
+use cornjacket_proto::events::Event;
+
+/// What a delivery says. It is kept as protobuf bytes beside the delivery; fields are only ever added.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Message {
+    /// The rule that says so.
+    #[prost(string, tag = "1")]
+    pub rule: String,
+    /// Its version.
+    #[prost(uint32, tag = "2")]
+    pub rule_version: u32,
+    /// How much it matters.
+    #[prost(enumeration = "Severity", tag = "3")]
+    pub severity: i32,
+    /// One line, escaped for the channel.
+    #[prost(string, tag = "4")]
+    pub title: String,
+    /// More of it, escaped for the channel.
+    #[prost(string, tag = "5")]
+    pub text: String,
+    /// What happened, with its position in the log.
+    #[prost(message, optional, tag = "6")]
+    pub event: Option<Event>,
+}
