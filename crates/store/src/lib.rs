@@ -5,11 +5,14 @@
 
 pub mod consumers;
 pub mod dead_letters;
+pub mod definitions;
+pub mod deliveries;
 pub mod devices;
 pub mod doors;
 mod error;
 pub mod event_log;
 pub mod leases;
+pub mod ledger;
 pub mod milestones;
 pub mod models;
 mod numbering;
@@ -25,16 +28,25 @@ pub mod series;
 pub mod snapshot;
 pub mod sqlite;
 mod tail;
+mod wakes;
 
 pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
+};
+pub use definitions::{
+    Defining, Definition, DefinitionKind, Definitions, DefinitionsTx, Redefined, Redefinition, Signature,
+};
+pub use deliveries::{
+    Attempt, AttemptResult, Deliveries, DeliveriesTx, Delivery, DeliveryFilter, DeliveryState, Health,
+    NewDelivery, Settling, Wanted,
 };
 pub use devices::{Device, Devices, PasswordHash};
 pub use doors::{Door, Doors};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
 pub use leases::{Leases, holder};
+pub use ledger::{DecidedEvent, Decision, Ledger, LedgerTx, Outcome, Window, WindowKey};
 pub use milestones::Milestone;
 pub use models::{Change, Control, Draft, ListedModel, Mode, Model, ModelId, Models, ModelsTx, Word};
 pub use offsets::{ConsumerPartition, MQTT, Offsets, Progress, Tx};

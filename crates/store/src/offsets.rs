@@ -7,6 +7,9 @@ use cornjacket_domain::Topic;
 
 use crate::StoreError;
 use crate::dead_letters::DeadLettersTx;
+use crate::definitions::DefinitionsTx;
+use crate::deliveries::DeliveriesTx;
+use crate::ledger::LedgerTx;
 use crate::models::ModelsTx;
 use crate::quiet::QuietTx;
 use crate::read_model::ReadModelTx;
@@ -62,7 +65,17 @@ pub trait Offsets: Debug + Send + Sync {
 
 /// The transaction of an effect. Dropped without [`Tx::commit`], it never was.
 #[async_trait]
-pub trait Tx: ReadModelTx + SeriesTx + ScoringTx + ModelsTx + QuietTx + DeadLettersTx {
+pub trait Tx:
+    ReadModelTx
+    + SeriesTx
+    + ScoringTx
+    + ModelsTx
+    + QuietTx
+    + DeadLettersTx
+    + DefinitionsTx
+    + LedgerTx
+    + DeliveriesTx
+{
     /// The last position whose effect was in when it began; 0 for one that moves no progress.
     fn reached(&self) -> u64;
 

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresDevices, PostgresDoors, PostgresEventLog, PostgresLeases,
-    PostgresModels, PostgresOffsets, PostgresOutbox, PostgresOutlooks, PostgresRebuilds,
-    PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
+    PostgresConsumers, PostgresDeadLetters, PostgresDefining, PostgresDeliveries, PostgresDevices,
+    PostgresDoors, PostgresEventLog, PostgresLeases, PostgresLedger, PostgresModels, PostgresOffsets,
+    PostgresOutbox, PostgresOutlooks, PostgresRebuilds, PostgresSeriesRetention, PostgresSnapshots,
+    PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteDevices, SqliteDoors, SqliteEventLog, SqliteLeases,
-    SqliteModels, SqliteOffsets, SqliteOutbox, SqliteOutlooks, SqliteRebuilds, SqliteSeriesRetention,
-    SqliteSnapshots, SqliteStore,
+    SqliteConsumers, SqliteDeadLetters, SqliteDefining, SqliteDeliveries, SqliteDevices, SqliteDoors,
+    SqliteEventLog, SqliteLeases, SqliteLedger, SqliteModels, SqliteOffsets, SqliteOutbox, SqliteOutlooks,
+    SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
 };
 use crate::{
-    Consumers, DeadLetters, Devices, Doors, EventLog, Leases, Models, Offsets, Outbox, Outlooks, Rebuilds,
-    SeriesRetention, Snapshots, StoreError,
+    Consumers, DeadLetters, Defining, Deliveries, Devices, Doors, EventLog, Leases, Ledger, Models, Offsets,
+    Outbox, Outlooks, Rebuilds, SeriesRetention, Snapshots, StoreError,
 };
 
 /// Every port onto one store.
@@ -31,6 +32,12 @@ pub struct Store {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Devices that may connect.
     pub devices: Arc<dyn Devices>,
+    /// What operators define of actions.
+    pub defining: Arc<dyn Defining>,
+    /// What became of events that rules matched.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is told to endpoints.
+    pub deliveries: Arc<dyn Deliveries>,
     /// What consumers say of themselves.
     pub consumers: Arc<dyn Consumers>,
     /// Where questions are answered from.
@@ -108,6 +115,9 @@ impl Store {
             offsets: Arc::new(SqliteOffsets::new(store.clone())),
             dead_letters: Arc::new(SqliteDeadLetters::new(store.clone())),
             devices: Arc::new(SqliteDevices::new(store.clone())),
+            defining: Arc::new(SqliteDefining::new(store.clone())),
+            ledger: Arc::new(SqliteLedger::new(store.clone())),
+            deliveries: Arc::new(SqliteDeliveries::new(store.clone())),
             consumers: Arc::new(SqliteConsumers::new(store.clone())),
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
@@ -129,6 +139,9 @@ impl Store {
             offsets: Arc::new(PostgresOffsets::new(store.clone())),
             dead_letters: Arc::new(PostgresDeadLetters::new(store.clone())),
             devices: Arc::new(PostgresDevices::new(store.clone())),
+            defining: Arc::new(PostgresDefining::new(store.clone())),
+            ledger: Arc::new(PostgresLedger::new(store.clone())),
+            deliveries: Arc::new(PostgresDeliveries::new(store.clone())),
             consumers: Arc::new(PostgresConsumers::new(store.clone())),
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),

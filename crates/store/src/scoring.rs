@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use cornjacket_domain::{Sample, Shard, Timestamp};
@@ -125,31 +124,6 @@ pub trait ScoringTx: Send {
 
     /// Has events on their way into the log, in this order.
     async fn send(&mut self, events: &[Vec<u8>]) -> Result<(), StoreError>;
-}
-
-/// Tells, after the commit, that something is on its way into the log.
-#[derive(Debug)]
-pub(crate) struct Wake {
-    outbox: Arc<watch::Sender<u64>>,
-    has_sent: bool,
-}
-
-impl Wake {
-    pub fn new(outbox: &Arc<watch::Sender<u64>>) -> Self {
-        Self { outbox: outbox.clone(), has_sent: false }
-    }
-
-    /// The transaction sends something.
-    pub fn sends(&mut self) {
-        self.has_sent = true;
-    }
-
-    /// The transaction is committed.
-    pub fn wake(self) {
-        if self.has_sent {
-            self.outbox.send_modify(|count| *count += 1);
-        }
-    }
 }
 
 /// Reading scores, in a snapshot.

@@ -3,11 +3,14 @@
 mod consumers;
 mod copy;
 mod dead_letters;
+mod definitions;
+mod deliveries;
 mod devices;
 mod event_log;
 mod fixtures;
 mod forget;
 mod leases;
+mod ledger;
 mod milestones;
 mod offsets;
 mod outlooks;

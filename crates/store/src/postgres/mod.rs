@@ -3,10 +3,13 @@
 mod consumers;
 pub mod copy;
 mod dead_letters;
+mod definitions;
+mod deliveries;
 mod devices;
 mod doors;
 mod event_log;
 mod leases;
+mod ledger;
 mod models;
 pub(crate) mod offsets;
 mod outlooks;
@@ -16,25 +19,24 @@ mod rebuild;
 mod relay;
 pub(crate) mod retention;
 mod scoring;
+mod sending;
 mod series;
 pub(crate) mod snapshot;
 mod wake;
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use cornjacket_domain::{Partitions, Topic};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
-use tokio::sync::watch;
-
 pub use consumers::PostgresConsumers;
+use cornjacket_domain::{Partitions, Topic};
 pub use dead_letters::PostgresDeadLetters;
+pub use definitions::PostgresDefining;
+pub use deliveries::PostgresDeliveries;
 pub use devices::PostgresDevices;
 pub use doors::PostgresDoors;
 pub use event_log::PostgresEventLog;
 pub use leases::PostgresLeases;
+pub use ledger::PostgresLedger;
 pub use models::PostgresModels;
 pub use offsets::PostgresOffsets;
 pub use outlooks::PostgresOutlooks;
@@ -43,9 +45,12 @@ pub use relay::{Claim, RelayCheckpoint};
 pub use retention::PostgresSeriesRetention;
 pub use scoring::PostgresOutbox;
 pub use snapshot::PostgresSnapshots;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
 
 use crate::StoreError;
 use crate::open::{Durability, Options};
+use crate::wakes::Wakes;
 
 pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");
 
@@ -90,8 +95,8 @@ pub struct PostgresStore {
     owner: PgPool,
     /// Whether large batches are copied.
     copies: bool,
-    /// Changes when something is on its way into the log.
-    outbox: Arc<watch::Sender<u64>>,
+    /// Who in this process waits for what is committed.
+    wakes: Wakes,
 }
 
 impl PostgresStore {
@@ -117,7 +122,7 @@ impl PostgresStore {
         let queries = pool(wanted.read_connections);
         let queries = queries.connect_with(replica.options(SESSION).options(read_only)).await?;
         let owner = pool(1).idle_timeout(OWNER_IDLE).connect_lazy_with(options);
-        Ok(Self { writer, effects, reader, queries, owner, copies, outbox: Arc::default() })
+        Ok(Self { writer, effects, reader, queries, owner, copies, wakes: Wakes::default() })
     }
 
     /// Fixes the number of partitions of every topic when the log is new, and returns it.

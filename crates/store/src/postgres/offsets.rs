@@ -8,7 +8,7 @@ use sqlx::{Postgres, Row, Transaction};
 use super::PostgresStore;
 use crate::StoreError;
 use crate::offsets::{ConsumerPartition, Offsets, Progress, Tx};
-use crate::scoring::Wake;
+use crate::wakes::Wake;
 
 const LOAD: &str = "select next_offset, last_position from timeseries.progress
     where consumer = $1 and topic = $2 and partition = $3";
@@ -65,13 +65,13 @@ impl Offsets for PostgresOffsets {
             .execute(&mut *transaction)
             .await?;
         Ok((moved.rows_affected() == 1).then(|| {
-            Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox), from.last_position)) as Box<dyn Tx>
+            Box::new(PostgresTx(transaction, Wake::new(&self.0.wakes), from.last_position)) as Box<dyn Tx>
         }))
     }
 
     async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError> {
         let transaction = self.0.effects.begin().await?;
-        Ok(Box::new(PostgresTx(transaction, Wake::new(&self.0.outbox), 0)))
+        Ok(Box::new(PostgresTx(transaction, Wake::new(&self.0.wakes), 0)))
     }
 }
 

@@ -11,7 +11,8 @@ use super::PostgresStore;
 use super::event_log::{from_sql, signed, to_sql};
 use super::offsets::PostgresTx;
 use crate::outlooks::{Episode, Next, Outlook, Outlooks};
-use crate::scoring::{ScoringTx, Wake};
+use crate::scoring::ScoringTx;
+use crate::wakes::Wake;
 use crate::{SeriesId, StoreError, Tx};
 
 const LOAD: &str = "select series_id, last_time, last_position, up_since, up_limit, down_since, down_limit
@@ -43,7 +44,7 @@ impl Outlooks for PostgresOutlooks {
     }
 
     async fn follow(&self, next: &Next<'_>) -> Result<bool, StoreError> {
-        let mut tx = PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.outbox), 0);
+        let mut tx = PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.wakes), 0);
         let Outlook { last, up, down } = next.outlook;
         let query = sqlx::query(if next.before.is_some() { FOLLOW } else { BEGIN })
             .bind(next.rule)

@@ -13,7 +13,7 @@ use super::offsets::PostgresTx;
 use crate::StoreError;
 use crate::read_model::ProjectionId;
 use crate::rebuild::{Built, LivePartition, RebuildTx, Rebuilds, live_partitions};
-use crate::scoring::Wake;
+use crate::wakes::Wake;
 
 const DECLARE: &str = "insert into timeseries.projections (projection, build, fold, last_begun)
     values ($1, 1, $2, 1) on conflict do nothing";
@@ -81,7 +81,7 @@ impl Rebuilds for PostgresRebuilds {
     }
 
     async fn write(&self) -> Result<Box<dyn RebuildTx>, StoreError> {
-        Ok(Box::new(PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.outbox), 0)))
+        Ok(Box::new(PostgresTx(self.0.effects.begin().await?, Wake::new(&self.0.wakes), 0)))
     }
 
     async fn drop_unused(&self, projection: ProjectionId) -> Result<(), StoreError> {

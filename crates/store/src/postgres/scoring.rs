@@ -286,7 +286,7 @@ impl Outbox for PostgresOutbox {
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
-        self.0.outbox.subscribe()
+        self.0.wakes.outbox.subscribe()
     }
 }
 

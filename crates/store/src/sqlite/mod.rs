@@ -5,10 +5,13 @@
 
 mod consumers;
 mod dead_letters;
+mod definitions;
+mod deliveries;
 mod devices;
 mod doors;
 mod event_log;
 mod leases;
+mod ledger;
 mod models;
 mod offsets;
 mod outlooks;
@@ -18,12 +21,12 @@ mod rebuild;
 mod retention;
 mod rows;
 mod scoring;
+mod sending;
 mod series;
 mod snapshot;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_domain::{Partitions, Topic};
@@ -35,10 +38,13 @@ use sqlx::sqlite::{
 
 pub use consumers::SqliteConsumers;
 pub use dead_letters::SqliteDeadLetters;
+pub use definitions::SqliteDefining;
+pub use deliveries::SqliteDeliveries;
 pub use devices::SqliteDevices;
 pub use doors::SqliteDoors;
 pub use event_log::SqliteEventLog;
 pub use leases::SqliteLeases;
+pub use ledger::SqliteLedger;
 pub use models::SqliteModels;
 pub use offsets::SqliteOffsets;
 pub use outlooks::SqliteOutlooks;
@@ -47,9 +53,8 @@ pub use retention::SqliteSeriesRetention;
 pub use scoring::SqliteOutbox;
 pub use snapshot::SqliteSnapshots;
 
-use tokio::sync::watch;
-
 use crate::StoreError;
+use crate::wakes::Wakes;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
@@ -69,8 +74,8 @@ pub struct SqliteStore {
     events: Database,
     /// What is derived from the log, with the offsets: after a power cut it may be older, but never wrong.
     timeseries: Database,
-    /// Changes when something is on its way into the log.
-    outbox: Arc<watch::Sender<u64>>,
+    /// Who in this process waits for what is committed.
+    wakes: Wakes,
     /// Held until the store is dropped; the system lets go of it when the process dies, however it dies.
     _lock: File,
 }
@@ -96,7 +101,7 @@ impl SqliteStore {
         let derived = path.with_extension("timeseries.db");
         let timeseries =
             Database::open(&derived, SqliteSynchronous::Normal, "timeseries", read_connections).await?;
-        Ok(Self { events, timeseries, outbox: Arc::default(), _lock: lock })
+        Ok(Self { events, timeseries, wakes: Wakes::default(), _lock: lock })
     }
 
     /// Fixes the number of partitions of every topic when the log is new, and returns it.

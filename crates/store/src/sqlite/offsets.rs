@@ -8,7 +8,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::SqliteStore;
 use crate::StoreError;
 use crate::offsets::{ConsumerPartition, Offsets, Progress, Tx};
-use crate::scoring::Wake;
+use crate::wakes::Wake;
 
 const LOAD: &str = "select next_offset, last_position from progress
     where consumer = ? and topic = ? and partition = ?";
@@ -62,13 +62,13 @@ impl Offsets for SqliteOffsets {
             .execute(&mut *transaction)
             .await?;
         Ok((moved.rows_affected() == 1).then(|| {
-            Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox), from.last_position)) as Box<dyn Tx>
+            Box::new(SqliteTx(transaction, Wake::new(&self.0.wakes), from.last_position)) as Box<dyn Tx>
         }))
     }
 
     async fn begin_apart(&self) -> Result<Box<dyn Tx>, StoreError> {
         let transaction = self.0.timeseries.writer.begin_with("begin immediate").await?;
-        Ok(Box::new(SqliteTx(transaction, Wake::new(&self.0.outbox), 0)))
+        Ok(Box::new(SqliteTx(transaction, Wake::new(&self.0.wakes), 0)))
     }
 }
 

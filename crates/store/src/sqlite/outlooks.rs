@@ -13,7 +13,8 @@ use super::event_log::signed;
 use super::offsets::SqliteTx;
 use super::rows::{Statements, cut, statements};
 use crate::outlooks::{Episode, Next, Outlook, Outlooks};
-use crate::scoring::{ScoringTx, Wake};
+use crate::scoring::ScoringTx;
+use crate::wakes::Wake;
 use crate::{SeriesId, StoreError, Tx};
 
 static LOAD: LazyLock<Statements> = LazyLock::new(|| {
@@ -58,7 +59,7 @@ impl Outlooks for SqliteOutlooks {
     async fn follow(&self, next: &Next<'_>) -> Result<bool, StoreError> {
         let mut tx = SqliteTx(
             self.0.timeseries.writer.begin_with("begin immediate").await?,
-            Wake::new(&self.0.outbox),
+            Wake::new(&self.0.wakes),
             0,
         );
         let Outlook { last, up, down } = next.outlook;

@@ -13,7 +13,7 @@ use super::offsets::SqliteTx;
 use crate::StoreError;
 use crate::read_model::ProjectionId;
 use crate::rebuild::{Built, LivePartition, RebuildTx, Rebuilds, live_partitions};
-use crate::scoring::Wake;
+use crate::wakes::Wake;
 
 const DECLARE: &str = "insert into projections (projection, build, fold, last_begun)
     values (?, 1, ?, 1) on conflict do nothing";
@@ -83,7 +83,7 @@ impl Rebuilds for SqliteRebuilds {
     async fn write(&self) -> Result<Box<dyn RebuildTx>, StoreError> {
         Ok(Box::new(SqliteTx(
             self.0.timeseries.writer.begin_with("begin immediate").await?,
-            Wake::new(&self.0.outbox),
+            Wake::new(&self.0.wakes),
             0,
         )))
     }

@@ -303,7 +303,7 @@ impl Outbox for SqliteOutbox {
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
-        self.0.outbox.subscribe()
+        self.0.wakes.outbox.subscribe()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::postgres::MIGRATIONS;
 use crate::postgres::offsets::PostgresTx;
 use crate::postgres::retention::age_chunks;
 use crate::postgres::snapshot::PostgresSnapshot;
-use crate::scoring::Wake;
+use crate::wakes::Wake;
 use crate::{RollupKey, SeriesFilter, SeriesId, SeriesSnapshot, SeriesTx, TimeRange};
 
 const DAY: Duration = Duration::from_hours(24);

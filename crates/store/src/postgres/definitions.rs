@@ -1,0 +1,133 @@
+//! What operators define of actions, on PostgreSQL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::PostgresStore;
+use super::event_log::{from_sql, to_sql};
+use super::offsets::PostgresTx;
+use crate::StoreError;
+use crate::definitions::{
+    Defining, Definition, DefinitionKind, Definitions, DefinitionsTx, Redefined, Redefinition, Signature,
+};
+
+const REVISION: &str = "select revision from actions.revision";
+// One statement sees everything at one time, also where there is nothing.
+const READ: &str =
+    "select revision, kind, name, version, definition, made_by, made_at, changed_by, changed_at
+    from actions.revision left join actions.definitions on true order by kind, name";
+const MOVE: &str = "update actions.revision set revision = revision + 1 where revision = $1";
+const KEEP: &str =
+    "insert into actions.definition_versions (kind, name, version, definition, changed_by, changed_at)
+    select $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5 from actions.definition_versions
+        where kind = $1 and name = $2
+    returning version";
+const DEFINE: &str = "insert into actions.definitions
+        (kind, name, version, definition, made_by, made_at, changed_by, changed_at)
+    values ($1, $2, $3, $4, $5, $6, $5, $6)
+    on conflict (kind, name) do update set version = excluded.version, definition = excluded.definition,
+        changed_by = excluded.changed_by, changed_at = excluded.changed_at";
+const END: &str = "delete from actions.definitions where kind = $1 and name = $2";
+const SECRET: &str = "select sealed from actions.secrets where endpoint = $1";
+const SEAL: &str = "insert into actions.secrets (endpoint, sealed) values ($1, $2)
+    on conflict (endpoint) do update set sealed = excluded.sealed";
+const FORGET_SECRET: &str = "delete from actions.secrets where endpoint = $1";
+const FORGIVE: &str = "delete from actions.health where endpoint = $1";
+
+/// What is defined in a [`PostgresStore`].
+#[derive(Debug)]
+pub struct PostgresDefining(Arc<PostgresStore>);
+
+impl PostgresDefining {
+    /// What is defined in `store`.
+    pub const fn new(store: Arc<PostgresStore>) -> Self {
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl Defining for PostgresDefining {
+    async fn read(&self) -> Result<Definitions, StoreError> {
+        read(&mut *self.0.effects.acquire().await?).await
+    }
+
+    async fn redefine(&self, change: &Redefinition<'_>) -> Result<Redefined, StoreError> {
+        let mut transaction = self.0.effects.begin().await?;
+        let moved = sqlx::query(MOVE).bind(change.revision.cast_signed()).execute(&mut *transaction).await?;
+        if moved.rows_affected() != 1 {
+            return Ok(Redefined::Moved);
+        }
+        write(&mut transaction, change).await?;
+        transaction.commit().await?;
+        Ok(Redefined::Done)
+    }
+
+    async fn secret(&self, endpoint: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar(SECRET).bind(endpoint).fetch_optional(&self.0.effects).await?)
+    }
+}
+
+#[async_trait]
+impl DefinitionsTx for PostgresTx {
+    async fn revision(&mut self) -> Result<u64, StoreError> {
+        Ok(sqlx::query_scalar::<_, i64>(REVISION).fetch_one(&mut *self.0).await?.cast_unsigned())
+    }
+
+    async fn definitions(&mut self) -> Result<Definitions, StoreError> {
+        read(&mut self.0).await
+    }
+}
+
+async fn read(connection: &mut PgConnection) -> Result<Definitions, StoreError> {
+    let rows = sqlx::query(READ).fetch_all(connection).await?;
+    let mut definitions = Definitions::default();
+    for row in &rows {
+        definitions.revision = row.try_get::<i64, _>(0)?.cast_unsigned();
+        definitions.all.extend(definition(row)?);
+    }
+    Ok(definitions)
+}
+
+/// Nothing where there is none, or one of a kind that a newer Cornjacket made.
+fn definition(row: &PgRow) -> Result<Option<Definition>, StoreError> {
+    let kind: Option<&str> = row.try_get(1)?;
+    let Some(kind) = kind.and_then(DefinitionKind::from_name) else { return Ok(None) };
+    let signature =
+        |by, at| Ok::<_, StoreError>(Signature { by: row.try_get(by)?, at: from_sql(row.try_get(at)?) });
+    Ok(Some(Definition {
+        kind,
+        name: row.try_get(2)?,
+        version: row.try_get::<i32, _>(3)?.cast_unsigned(),
+        bytes: row.try_get(4)?,
+        made: signature(5, 6)?,
+        changed: signature(7, 8)?,
+    }))
+}
+
+async fn write(connection: &mut PgConnection, change: &Redefinition<'_>) -> Result<(), StoreError> {
+    let (kind, name) = (change.kind.name(), change.name);
+    if let Some(bytes) = change.bytes {
+        let keep = sqlx::query_scalar(KEEP).bind(kind).bind(name).bind(bytes).bind(change.by);
+        let version: i32 = keep.bind(to_sql(change.now)).fetch_one(&mut *connection).await?;
+        let define = sqlx::query(DEFINE).bind(kind).bind(name).bind(version).bind(bytes).bind(change.by);
+        define.bind(to_sql(change.now)).execute(&mut *connection).await?;
+    } else {
+        sqlx::query(END).bind(kind).bind(name).execute(&mut *connection).await?;
+    }
+    if change.kind != DefinitionKind::Endpoint {
+        return Ok(());
+    }
+    if let Some(secret) = change.secret {
+        sqlx::query(SEAL).bind(name).bind(secret).execute(&mut *connection).await?;
+    }
+    if change.bytes.is_none() {
+        sqlx::query(FORGET_SECRET).bind(name).execute(&mut *connection).await?;
+    }
+    if change.forgives {
+        sqlx::query(FORGIVE).bind(name).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
