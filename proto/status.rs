@@ -109,6 +109,16 @@ impl Failure {
         Self { kind, message: message.into(), details: Vec::new() }
     }
 
+    /// One field is bad: `description` goes on after its name, as in `must not be empty`; `reason` is a stable name for that.
+    pub fn invalid(field: &str, description: &str, reason: &str) -> Self {
+        let violation = FieldViolation {
+            field: field.to_owned(),
+            description: description.to_owned(),
+            reason: reason.to_owned(),
+        };
+        Self::new(ErrorKind::Invalid, format!("{field} {description}")).with_violations(vec![violation])
+    }
+
     /// Adds the bad fields.
     #[must_use]
     pub fn with_violations(self, field_violations: Vec<FieldViolation>) -> Self {

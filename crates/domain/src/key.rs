@@ -53,6 +53,12 @@ pub fn digest_of<const N: usize>(parts: [&str; N]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// A UUID of version 8 (RFC 9562) of texts: the id of what follows from them and from nothing else.
+pub fn id_of<const N: usize>(parts: [&str; N]) -> String {
+    let bytes = digest_of(parts)[..16].try_into().expect("a digest is longer");
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
 /// SHA-256 over what makes two events the same: everything but position, ingest time and trace context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentDigest([u8; 32]);

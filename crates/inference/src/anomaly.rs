@@ -1,13 +1,12 @@
 //! Anomalies as events.
 
-use cornjacket_domain::{Sample, SeriesKey, Timestamp, digest_of};
+use cornjacket_domain::{Sample, SeriesKey, Timestamp, id_of};
 use cornjacket_proto::events::anomaly_detected::Contribution;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
 use cornjacket_store::Model;
 use prost::Message;
 use sha2::{Digest, Sha256};
-use uuid::Builder;
 
 use crate::detectors::{Expected, Finding};
 
@@ -88,10 +87,4 @@ pub fn event_id(anomaly: &AnomalyDetected, parameters: &str) -> String {
     let parts = [cause_source, cause_id, series_subject, metric, model, model_version];
     let [source, id, subject, metric, model, version] = parts.map(String::as_str);
     id_of([source, id, subject, metric, model, version, parameters])
-}
-
-/// A UUID of version 8 (RFC 9562) of texts: the id of an event that follows from them and from nothing else.
-pub(crate) fn id_of<const N: usize>(parts: [&str; N]) -> String {
-    let bytes = digest_of(parts)[..16].try_into().expect("a digest is longer");
-    Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }

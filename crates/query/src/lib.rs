@@ -7,7 +7,6 @@
 pub mod admin;
 mod fold;
 mod pace;
-mod page;
 pub mod projections;
 pub mod projector;
 pub mod rebuild;

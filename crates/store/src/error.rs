@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cornjacket_proto::status::{ErrorKind, Failure};
 use sqlx::error::DatabaseError;
 
 /// Why the store did not do what it was asked, by what the caller can do about it.
@@ -31,6 +32,16 @@ impl StoreError {
     /// Whether trying again later may help.
     pub const fn is_outage(&self) -> bool {
         matches!(self, Self::Outage(_) | Self::Deadline(_) | Self::Silent(_))
+    }
+
+    /// What a caller is told, who must not see the rest.
+    pub fn failure(&self) -> Failure {
+        if self.is_outage() {
+            return Failure::new(ErrorKind::Unavailable, "the store is not available")
+                .with_reason("STORE_UNAVAILABLE", [])
+                .with_retry_after(Duration::from_secs(1));
+        }
+        Failure::new(ErrorKind::Internal, "the store failed")
     }
 
     /// Whether the data is at fault.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cornjacket_domain::{SeriesKey, Timestamp};
+use cornjacket_domain::{SeriesKey, Timestamp, id_of};
 use cornjacket_proto::events::breach_expected::Direction;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{BreachExpected, Event};
@@ -10,7 +10,7 @@ use cornjacket_store::Episode;
 use prost::Message;
 
 use super::rule::{Rule, value};
-use crate::anomaly::{SOURCE, id_of};
+use crate::anomaly::SOURCE;
 use crate::forecasters::{Breach, Limit, Prediction};
 use crate::history::History;
 

@@ -8,8 +8,8 @@ use cornjacket_store::{LetterFilter, LetterId};
 use tonic::Request;
 
 use super::{AdminRpc, authorize_key, to_proto};
-use crate::page::{self, Cursor};
 use crate::rpc::{given, printable, store_failed};
+use cornjacket_domain::page::{self, Cursor};
 
 /// Where a page ended.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -8,8 +8,8 @@ use tonic::Request;
 
 use super::AdminRpc;
 use super::add_device::{authorize, to_proto};
-use crate::page::{self, Cursor};
 use crate::rpc::store_failed;
+use cornjacket_domain::page::{self, Cursor};
 
 /// Devices that are looked at in one go.
 const AT_ONCE: u32 = 1_000;

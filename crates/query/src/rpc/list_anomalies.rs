@@ -20,7 +20,7 @@ use self::parts::Parts;
 use super::consistency::snapshot_of_log;
 use super::list_events::{After, Window, authorize_filter, for_caller, select, window};
 use super::{QueryRpc, store_failed};
-use crate::page::{self, Cursor};
+use cornjacket_domain::page::{self, Cursor};
 
 const TYPE: &str = "ai.anomaly_detected";
 /// Anomalies that are looked at for one page.

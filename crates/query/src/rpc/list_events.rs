@@ -10,7 +10,7 @@ use tonic::Request;
 
 use super::consistency::snapshot_of_log;
 use super::{QueryRpc, decode, given, invalid, store_failed};
-use crate::page::{self, Cursor};
+use cornjacket_domain::page::{self, Cursor};
 
 /// Pages that turn out to have more events take turns.
 const NARROW: u32 = 100;

@@ -11,7 +11,7 @@ use super::consistency::snapshot_with;
 use super::list_events::authorize_filter;
 use super::query_series::{key_to_proto, maker, sample_to_proto};
 use super::{QueryRpc, given, printable, store_failed};
-use crate::page::{self, Cursor};
+use cornjacket_domain::page::{self, Cursor};
 
 /// Where a page ended: at this series, whose name may be none of the caller's business.
 #[derive(Clone, Copy, PartialEq, prost::Message)]

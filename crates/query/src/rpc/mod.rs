@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use cornjacket_domain::{Caller, Clock, Partitions, RollupStep, StoredEvent, Timestamp, Topic};
 use cornjacket_proto::events::Event;
-use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
     GetEventRequest, GetEventResponse, GetEventTimelineRequest, GetEventTimelineResponse, GetForecastRequest,
@@ -239,12 +238,7 @@ pub(crate) fn printable(field: &str, value: &str) -> Result<(), Failure> {
 }
 
 pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
-    let violation = FieldViolation {
-        field: field.to_owned(),
-        description: description.to_owned(),
-        reason: reason.to_owned(),
-    };
-    Failure::new(ErrorKind::Invalid, format!("{field} {description}")).with_violations(vec![violation])
+    Failure::invalid(field, description, reason)
 }
 
 pub(crate) fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
@@ -260,11 +254,5 @@ pub(crate) fn store_failed(error: &StoreError) -> Failure {
         return deadline::passed();
     }
     tracing::error!(%error, "a query failed");
-    if error.is_outage() {
-        Failure::new(ErrorKind::Unavailable, "the store is not available")
-            .with_reason("STORE_UNAVAILABLE", [])
-            .with_retry_after(Duration::from_secs(1))
-    } else {
-        Failure::new(ErrorKind::Internal, "the store failed")
-    }
+    error.failure()
 }

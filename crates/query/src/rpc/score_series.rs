@@ -14,8 +14,8 @@ use tonic::Request;
 use super::consistency::snapshot_with;
 use super::query_series::{key_to_proto, maker, range_of};
 use super::{QueryRpc, authorize_series, deadline, invalid, store_failed};
-use crate::page::{self, Cursor};
 use crate::replays::{self, Asker, Judged, Replay, ReplayQuestion, Waits};
+use cornjacket_domain::page::{self, Cursor};
 
 const DEFAULT: u32 = 1_000;
 const MOST: u32 = 10_000;

@@ -17,7 +17,7 @@ use super::consistency::require_epoch;
 use super::list_events::{authorize_filter, for_caller, select};
 use super::oldest::{dropped, require_there};
 use super::{QueryRpc, invalid, store_failed};
-use crate::page::Cursor;
+use cornjacket_domain::page::Cursor;
 
 /// Events that are read at once.
 const CHUNK: u32 = 500;

@@ -7,8 +7,8 @@ use cornjacket_store::{Snapshot, TimeRange};
 
 use super::scored::scored;
 use super::{kept, key_to_proto, sample_to_proto};
-use crate::page::{self, Cursor};
 use crate::rpc::{QueryRpc, invalid, store_failed};
+use cornjacket_domain::page::{self, Cursor};
 
 const DEFAULT: u32 = 1_000;
 const MOST: u32 = 10_000;

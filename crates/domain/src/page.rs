@@ -6,30 +6,28 @@ use bytes::Bytes;
 use cornjacket_proto::status::Failure;
 use sha2::{Digest, Sha256};
 
-use crate::rpc::invalid;
-
 /// Items of a page when the caller does not say.
 const DEFAULT: u32 = 100;
 /// Items of a page at the most.
 const MOST: u32 = 1_000;
 
 /// How many items a page has: `wanted`, within the limit.
-pub(crate) fn size(wanted: i32) -> Result<u32, Failure> {
+pub fn size(wanted: i32) -> Result<u32, Failure> {
     size_within(wanted, DEFAULT, MOST)
 }
 
 /// The same for a list with bounds of its own.
-pub(crate) fn size_within(wanted: i32, default: u32, most: u32) -> Result<u32, Failure> {
+pub fn size_within(wanted: i32, default: u32, most: u32) -> Result<u32, Failure> {
     match u32::try_from(wanted) {
         Ok(0) => Ok(default),
         Ok(wanted) => Ok(wanted.min(most)),
-        Err(_) => Err(invalid("page_size", "must not be negative", "OUT_OF_RANGE")),
+        Err(_) => Err(Failure::invalid("page_size", "must not be negative", "OUT_OF_RANGE")),
     }
 }
 
 /// Reads and writes page tokens of one filter.
 #[derive(Clone, Debug)]
-pub(crate) struct Cursor {
+pub struct Cursor {
     filter: Bytes,
 }
 
@@ -58,11 +56,11 @@ impl Cursor {
         if token.is_empty() {
             return Ok(None);
         }
-        let not_ours = || invalid("page_token", "is not a token of this list", "GRAMMAR");
+        let not_ours = || Failure::invalid("page_token", "is not a token of this list", "GRAMMAR");
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| not_ours())?;
         let token = <Token as prost::Message>::decode(bytes.as_slice()).map_err(|_| not_ours())?;
         if token.filter != self.filter {
-            return Err(invalid("page_token", "was made for another filter", "MISMATCH"));
+            return Err(Failure::invalid("page_token", "was made for another filter", "MISMATCH"));
         }
         M::decode(token.after.as_slice()).map(Some).map_err(|_| not_ours())
     }
