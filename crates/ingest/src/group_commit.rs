@@ -1,7 +1,9 @@
 //! Group commit: callers that wait at the same time share a transaction.
 //!
 //! A batch closes when it is full or when the previous commit has returned. So a lone caller never waits for a timer,
-//! and the slower the disk, the larger the batches.
+//! and the slower the disk, the larger the batches. Where callers come together, as many as last time are waited for, but
+//! never beyond two milliseconds after the last commit began: a commit has its cost however little is in it, and what a fast
+//! disk spends on tiny ones everybody behind the log would miss (PostgreSQL has `commit_delay` for the same).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use cornjacket_domain::Event;
 use cornjacket_store::{Appended, EventLog};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, Span};
 
 /// What an event takes up in the queue beside its bytes.
@@ -27,6 +29,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// How long one commit may take before its callers are told that the store is not available.
     pub commit_timeout: Duration,
+    /// From the beginning of one commit to that of the next, where callers come together; sooner once there are as many.
+    pub pace: Duration,
 }
 
 impl Default for Options {
@@ -36,6 +40,7 @@ impl Default for Options {
             batch_bytes: 4 << 20,
             queue_bytes: 64 << 20,
             commit_timeout: Duration::from_secs(5),
+            pace: Duration::from_millis(2),
         }
     }
 }
@@ -92,7 +97,7 @@ impl GroupCommit {
     pub fn spawn(log: Arc<dyn EventLog>, options: Options) -> (Self, JoinHandle<()>) {
         let (queue, jobs) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(options.queue_bytes));
-        let committer = Committer { log, options, jobs, next: None };
+        let committer = Committer { log, options, jobs, next: None, last: (Instant::now(), 1) };
         (Self { queue, room }, tokio::spawn(committer.run()))
     }
 
@@ -129,12 +134,39 @@ fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
+/// What goes into one commit.
+struct Gathered {
+    jobs: Vec<Job>,
+    events: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn new(first: Job) -> Self {
+        let (events, bytes) = (first.events.len(), first.bytes);
+        Self { jobs: vec![first], events, bytes }
+    }
+
+    /// Takes a job, or gives it back when it does not fit.
+    fn take(&mut self, job: Job, most: &Options) -> Option<Job> {
+        let (events, bytes) = (self.events + job.events.len(), self.bytes + job.bytes);
+        if events > most.batch_events || bytes > most.batch_bytes {
+            return Some(job);
+        }
+        (self.events, self.bytes) = (events, bytes);
+        self.jobs.push(job);
+        None
+    }
+}
+
 struct Committer {
     log: Arc<dyn EventLog>,
     options: Options,
     jobs: mpsc::UnboundedReceiver<Job>,
     /// Received, but no longer fitting into the last batch.
     next: Option<Job>,
+    /// When the last commit began, and for how many callers.
+    last: (Instant, usize),
 }
 
 impl Committer {
@@ -156,24 +188,25 @@ impl Committer {
         }
     }
 
-    /// Waits for a job, then takes whatever else is waiting and fits.
+    /// Waits for a job, then takes whatever else is waiting and fits, and waits for as many as last time.
     async fn gather(&mut self) -> Option<Vec<Job>> {
         let first = match self.next.take() {
             Some(job) => job,
             None => self.jobs.recv().await?,
         };
-        let (mut events, mut bytes) = (first.events.len(), first.bytes);
-        let mut batch = vec![first];
-        while let Ok(job) = self.jobs.try_recv() {
-            events += job.events.len();
-            bytes += job.bytes;
-            if events > self.options.batch_events || bytes > self.options.batch_bytes {
-                self.next = Some(job);
-                break;
-            }
-            batch.push(job);
+        let (began, together) = self.last;
+        let mut batch = Gathered::new(first);
+        while self.next.is_none() {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => Some(job),
+                Err(_) if batch.jobs.len() >= together => None,
+                Err(_) => timeout_at(began + self.options.pace, self.jobs.recv()).await.ok().flatten(),
+            };
+            let Some(job) = job else { break };
+            self.next = batch.take(job, &self.options);
         }
-        Some(batch)
+        self.last = (Instant::now(), batch.jobs.len());
+        Some(batch.jobs)
     }
 
     /// Tries twice: a connection that died while idle is noticed by the first try. The ids keep the second from

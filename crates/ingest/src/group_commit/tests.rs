@@ -159,3 +159,34 @@ async fn what_was_taken_is_committed_before_the_task_ends() {
     task.await.expect("ends by itself");
     assert_eq!(pending.outcome().await.expect("stored").len(), 7);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_came_together_is_waited_for_and_who_is_alone_is_not() {
+    let log = GatedLog::new();
+    let (commit, _task) = GroupCommit::spawn(log.clone(), Options::default());
+    log.gate.add_permits(99);
+    let together = async || {
+        let (one, other) = (commit.submit(events(1)).await, commit.submit(events(1)).await);
+        one.outcome().await.and(other.outcome().await).expect("stored");
+    };
+    let alone = async || commit.submit(events(1)).await.outcome().await.expect("stored");
+    let began = Instant::now();
+    alone().await;
+    alone().await;
+    together().await;
+    together().await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "all who came last time are here");
+    alone().await;
+    assert_eq!(began.elapsed(), Options::default().pace, "another one was waited for");
+    alone().await;
+    assert_eq!(began.elapsed(), Options::default().pace, "it is alone by now");
+    assert_eq!(log.sizes(), [1, 1, 2, 2, 1, 1]);
+    // Whoever comes meanwhile ends the waiting.
+    together().await;
+    let first = commit.submit(events(1)).await;
+    settle().await;
+    assert_eq!(log.sizes().len(), 7);
+    let second = commit.submit(events(1)).await;
+    first.outcome().await.and(second.outcome().await).expect("stored");
+    assert_eq!(began.elapsed(), Options::default().pace);
+}

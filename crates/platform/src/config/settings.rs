@@ -362,12 +362,13 @@ impl Settings {
     }
 
     /// How events are committed.
-    pub const fn group_commit(&self) -> cornjacket_ingest::group_commit::Options {
+    pub fn group_commit(&self) -> cornjacket_ingest::group_commit::Options {
         cornjacket_ingest::group_commit::Options {
             batch_events: self.ingest.batch_events,
             batch_bytes: self.ingest.batch_bytes,
             queue_bytes: self.ingest.queue_bytes,
             commit_timeout: Duration::from_millis(self.ingest.commit_timeout_ms),
+            ..Default::default()
         }
     }
 
