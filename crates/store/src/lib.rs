@@ -3,6 +3,7 @@
 //! Each port is a file here ([`event_log`]) with a file of the same name in `postgres/` and in `sqlite/`. `suite.rs`
 //! holds the laws of every port and runs them on both.
 
+pub mod audit;
 pub mod consumers;
 pub mod dead_letters;
 pub mod definitions;

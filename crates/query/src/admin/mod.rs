@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_bus::Bus;
-use cornjacket_domain::{Caller, Clock, Event, Limits, Partitions, event};
+use cornjacket_domain::{Caller, Clock, Partitions};
 use cornjacket_proto::admin::admin_service_server::{AdminService, AdminServiceServer};
 use cornjacket_proto::admin::{
     AddDeviceRequest, AddDeviceResponse, BacktestRequest, DeadLetter, DiscardDeadLetterRequest,
@@ -32,8 +32,8 @@ use cornjacket_proto::admin::{
     ReportFeedbackRequest, ReportFeedbackResponse, ResumeConsumerRequest, ResumeConsumerResponse,
     RevokeDeviceRequest, RevokeDeviceResponse, SetModelModeRequest, SetModelModeResponse,
 };
-use cornjacket_proto::events as proto;
 use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::audit::Action;
 use cornjacket_store::postgres::RelayCheckpoint;
 use cornjacket_store::{Consumers, DeadLetters, Devices, EventLog, LetterId, Models, Rebuilds, Snapshots};
 use tonic::{Request, Response, Status};
@@ -83,25 +83,6 @@ pub struct AdminRpc {
     pub partitions: Partitions,
 }
 
-/// Something that an operator asked for.
-struct Action<'a> {
-    /// Who asks.
-    caller: &'a Caller,
-    verb: &'a str,
-    /// What it is done to, such as `consumers/device_state`.
-    resource: String,
-    /// Why, when a reason was given.
-    reason: &'a str,
-    /// What exactly, where verb and resource do not say it.
-    detail: String,
-}
-
-impl<'a> Action<'a> {
-    fn new(caller: &'a Caller, verb: &'a str, resource: String) -> Self {
-        Self { caller, verb, resource, reason: "", detail: String::new() }
-    }
-}
-
 impl AdminRpc {
     /// The service, ready to be mounted on a server.
     pub fn server(self) -> AdminServiceServer<Self> {
@@ -111,33 +92,7 @@ impl AdminRpc {
     /// Stores that an operator asked for something, before it is done: what was done is always there to be found. Returns
     /// the id of the event.
     async fn audit(&self, action: &Action<'_>) -> Result<String, Failure> {
-        let fields = [
-            ("caller", action.caller.name().unwrap_or("anyone")),
-            ("verb", action.verb),
-            ("resource", &action.resource),
-            ("reason", action.reason),
-            ("detail", &action.detail),
-        ];
-        let event = proto::Event {
-            source: "cornjacket/admin".to_owned(),
-            r#type: "system.admin_action".to_owned(),
-            subject: action.resource.clone(),
-            payload: Some(event::texts(fields)),
-            ..proto::Event::default()
-        };
-        let event = Event::new(event, self.clock.now(), &Limits::default())
-            .map_err(|invalid| invalid.into_failure("resource"))?;
-        let id = event.id().to_owned();
-        self.log.append(&[event]).await.map_err(|error| store_failed(&error))?;
-        tracing::info!(
-            caller = action.caller.name(),
-            verb = action.verb,
-            resource = action.resource,
-            reason = action.reason,
-            detail = action.detail,
-            "operator's action"
-        );
-        Ok(id)
+        action.record(self.log.as_ref(), self.clock.now()).await
     }
 }
 
