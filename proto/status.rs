@@ -30,6 +30,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// The system is not in the state that the request needs.
     FailedPrecondition,
+    /// Somebody else has changed it meanwhile: look again, and try again.
+    Aborted,
     /// The position or time asked for is outside what is kept.
     OutOfRange,
     /// The request is larger than a stated limit; the same request will fail again.
@@ -46,13 +48,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Invalid,
         Self::NotFound,
         Self::AlreadyExists,
         Self::Unauthenticated,
         Self::PermissionDenied,
         Self::FailedPrecondition,
+        Self::Aborted,
         Self::OutOfRange,
         Self::TooLarge,
         Self::Exhausted,
@@ -70,6 +73,7 @@ impl ErrorKind {
             Self::Unauthenticated => Code::Unauthenticated,
             Self::PermissionDenied => Code::PermissionDenied,
             Self::FailedPrecondition => Code::FailedPrecondition,
+            Self::Aborted => Code::Aborted,
             Self::OutOfRange => Code::OutOfRange,
             Self::TooLarge | Self::Exhausted => Code::ResourceExhausted,
             Self::Unavailable => Code::Unavailable,
@@ -85,7 +89,7 @@ impl ErrorKind {
             Self::Unauthenticated => 401,
             Self::PermissionDenied => 403,
             Self::NotFound => 404,
-            Self::AlreadyExists => 409,
+            Self::AlreadyExists | Self::Aborted => 409,
             Self::TooLarge => 413,
             Self::Exhausted => 429,
             Self::Internal => 500,

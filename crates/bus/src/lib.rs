@@ -13,7 +13,7 @@ pub mod kafka;
 pub mod log;
 pub mod port;
 mod published;
-mod trace;
+pub mod trace;
 
 pub use checkpoint::{
     Checkpoint, CheckpointError, Letter, Milestone, Orders, Parked, ParkedQueue, Progress, Report, Settled,

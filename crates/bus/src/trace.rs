@@ -12,7 +12,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 const MOST_LINKS: usize = 128;
 
 /// Joins `span` to the traces of the events that it is about. Costs nothing where no traces are exported.
-pub(crate) fn join<'a>(span: &Span, causes: impl Iterator<Item = &'a TraceContext>) {
+pub fn join<'a>(span: &Span, causes: impl Iterator<Item = &'a TraceContext>) {
     if !span.context().span().span_context().is_valid() {
         return;
     }
@@ -28,6 +28,14 @@ pub(crate) fn join<'a>(span: &Span, causes: impl Iterator<Item = &'a TraceContex
     for context in contexts {
         span.add_link(context);
     }
+}
+
+/// The `traceparent` that whoever is asked for something within `span` is given; nothing where no traces are exported.
+pub fn traceparent(span: &Span) -> Option<String> {
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    let (trace, id, flags) = (context.trace_id(), context.span_id(), context.trace_flags().to_u8());
+    context.is_valid().then(|| format!("00-{trace}-{id}-{flags:02x}"))
 }
 
 /// Reads `traceparent` (W3C Trace Context, version 00).

@@ -70,7 +70,7 @@ fn http_status(code: Code, details: &[Any]) -> u16 {
         Code::Ok => 200,
         Code::Cancelled => CLIENT_CLOSED_REQUEST,
         Code::Unimplemented => 501,
-        Code::Aborted => ErrorKind::AlreadyExists.http_status(),
+        Code::Aborted => ErrorKind::Aborted.http_status(),
         Code::ResourceExhausted => exhausted(details).http_status(),
         Code::Unknown | Code::DataLoss => ErrorKind::Internal.http_status(),
         _ => {

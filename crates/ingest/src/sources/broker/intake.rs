@@ -89,6 +89,7 @@ fn what_now(failure: &Failure) -> Option<NotTaken> {
         | ErrorKind::NotFound
         | ErrorKind::AlreadyExists
         | ErrorKind::FailedPrecondition
+        | ErrorKind::Aborted
         | ErrorKind::OutOfRange
         | ErrorKind::PermissionDenied
         | ErrorKind::TooLarge => None,
