@@ -1,0 +1,64 @@
+//! Which events a rule looks at, by what they say of themselves.
+
+use cornjacket_domain::Patterns;
+use cornjacket_proto::events::Event;
+
+/// The source of events about our own doings: a rule on them could set itself off again.
+const OWN_SOURCE: &str = "cornjacket/actions";
+
+/// Patterns of types and subjects, in which `*` stands for any text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Matching {
+    types: Patterns,
+    named: Vec<String>,
+    subjects: Patterns,
+}
+
+impl Matching {
+    /// Of these types, about these subjects; about all subjects when there is none.
+    pub(super) fn new(types: &[String], subjects: &[String]) -> Self {
+        let named = types.iter().filter(|pattern| !pattern.contains('*')).cloned().collect();
+        let subjects = if subjects.is_empty() { Patterns::All } else { Patterns::Any(subjects.to_vec()) };
+        Self { types: Patterns::Any(types.to_vec()), named, subjects }
+    }
+
+    /// Whether the rule looks at `event`. Our own doings must be named in full.
+    pub(super) fn matches(&self, event: &Event) -> bool {
+        let of_type = if event.source == OWN_SOURCE {
+            self.named.contains(&event.r#type)
+        } else {
+            self.types.allow(&event.r#type)
+        };
+        of_type && self.subjects.allow(&event.subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_doings_are_matched_by_their_full_type_only() {
+        for (types, subjects, source, expected) in [
+            (&["sensor.*"][..], &[][..], "plant", true),
+            (&["*"], &["pump-*"], "plant", true),
+            (&["*"], &["valve-*"], "plant", false),
+            (&["sensor.*", "ai.*"], &["valve-*", "pump-7"], "plant", true),
+            (&["ai.*"], &[], "plant", false),
+            (&["*"], &[], OWN_SOURCE, false),
+            (&["sensor.*"], &[], OWN_SOURCE, false),
+            (&["*", "sensor.reading"], &[], OWN_SOURCE, true),
+            (&["sensor.reading"], &["valve-*"], OWN_SOURCE, false),
+        ] {
+            let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let event = Event {
+                source: source.into(),
+                r#type: "sensor.reading".into(),
+                subject: "pump-7".into(),
+                ..Event::default()
+            };
+            let matching = Matching::new(&owned(types), &owned(subjects));
+            assert_eq!(matching.matches(&event), expected, "{types:?} {subjects:?} {source}");
+        }
+    }
+}
