@@ -1,0 +1,67 @@
+//! How something is told. A channel is a file here and a line in [`open`].
+
+mod headers;
+mod webhook;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cornjacket_domain::Timestamp;
+use cornjacket_domain::violation::{Reason, Violation};
+use cornjacket_proto::actions::{Endpoint, endpoint};
+use secrecy::SecretString;
+
+use self::webhook::Webhook;
+use crate::guard::Allow;
+use crate::message::Message;
+use crate::outside::{Attempted, Outside};
+use crate::rules::Escape;
+
+/// One try to tell something.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling<'a> {
+    /// The delivery, the same over all of its attempts.
+    pub id: &'a str,
+    /// What is told.
+    pub message: &'a Message,
+    /// When this attempt is made.
+    pub now: Timestamp,
+    /// How long it may take in all.
+    pub deadline: Duration,
+    /// The span of the attempt (W3C Trace Context), where there is one.
+    pub traceparent: Option<&'a str>,
+}
+
+/// A way to tell something to one endpoint, with all that is needed for it.
+#[async_trait]
+pub trait Channel: Debug + Send + Sync {
+    /// What can be seen to be forbidden without asking anybody; attempts see the rest.
+    fn vet(&self, allow: &Allow) -> Result<(), Violation>;
+
+    /// Tries once, within the deadline.
+    async fn send(&self, telling: Telling<'_>, outside: &Outside) -> Attempted;
+}
+
+/// The channel of an endpoint with its secrets, the newest first. Of what is wrong with the settings, everything is said,
+/// with fields from the endpoint on.
+pub fn open(endpoint: &Endpoint, secrets: &[SecretString]) -> Result<Box<dyn Channel>, Vec<Violation>> {
+    match &endpoint.channel {
+        Some(endpoint::Channel::Webhook(settings)) => {
+            Webhook::new(settings, secrets, endpoint.client_errors_are_final).map(boxed)
+        }
+        None => Err(vec![Violation::new("webhook", Reason::Required, "one channel must be set")]),
+    }
+}
+
+fn boxed(channel: impl Channel + 'static) -> Box<dyn Channel> {
+    Box::new(channel)
+}
+
+/// How texts are written for an endpoint.
+pub const fn escape(endpoint: &Endpoint) -> Escape {
+    match endpoint.channel {
+        // The body is JSON, which has no markup.
+        Some(endpoint::Channel::Webhook(_)) | None => Escape::Plain,
+    }
+}
