@@ -12,6 +12,7 @@ mod system {
     pub mod model_server;
     pub mod operated;
     pub mod python_server;
+    pub mod receiver;
     pub mod tools;
 
     mod anomalies;
@@ -56,5 +57,6 @@ mod system {
     mod tail;
     mod takeover;
     mod tls;
+    mod told;
     mod traces;
 }

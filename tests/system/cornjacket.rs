@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use cornjacket_auth::TokenRequest;
 use cornjacket_domain::{Clock, Scope, SystemClock};
+use cornjacket_proto::actions::action_service_client::ActionServiceClient;
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::admin::{ConsumerProgress, ListConsumersRequest};
 use cornjacket_proto::events::Event;
@@ -28,6 +29,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What tokens are signed with.
 pub const SECRET: &str = "a secret that is good for tests alone";
+
+/// What secrets of endpoints are kept under: 32 bytes.
+const SECRET_KEY: &str = "YSBrZXkgdGhhdCBpcyBnb29kIGZvciB0ZXN0cyAhISE=";
 
 /// Whom they are for.
 pub const AUDIENCE: &str = "cornjacket";
@@ -89,6 +93,7 @@ pub struct Cornjacket {
     ahead: Duration,
     pub ingest: u16,
     pub query: u16,
+    pub actions: u16,
     pub gateway: u16,
     pub ops: u16,
 }
@@ -98,13 +103,17 @@ impl Cornjacket {
     pub fn new(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let (ingest, query) = (ports::free_port()?, ports::free_port()?);
         let (gateway, ops) = (ports::free_port()?, ports::free_port()?);
+        let actions = ports::free_port()?;
         let folder = tempfile::tempdir()?;
         let mut program = Program::new(env!("CARGO_BIN_EXE_cornjacket"));
         program = program.log(folder.path().join("log"));
         program = program.env("CORNJACKET__AUTH__SECRET", SECRET);
         // Loads are not limited where that is not what they are about.
         program = program.env("CORNJACKET__INGEST__EVENTS_PER_SECOND", "0");
-        for (door, port) in [("INGEST", ingest), ("QUERY", query), ("GATEWAY", gateway), ("OPS", ops)] {
+        program = program.env("CORNJACKET__ACTIONS__SECRET_KEY", SECRET_KEY);
+        let doors =
+            [("INGEST", ingest), ("QUERY", query), ("ACTIONS", actions), ("GATEWAY", gateway), ("OPS", ops)];
+        for (door, port) in doors {
             program = program.env(format!("CORNJACKET__{door}__LISTEN"), format!("127.0.0.1:{port}"));
         }
         for (key, value) in settings {
@@ -119,6 +128,7 @@ impl Cornjacket {
             ahead: Duration::ZERO,
             ingest,
             query,
+            actions,
             gateway,
             ops,
         })
@@ -213,6 +223,10 @@ impl Cornjacket {
     pub async fn is_all_read(&self) -> bool {
         let level = |all: &[ConsumerProgress]| !all.is_empty() && all.iter().all(|one| one.lag_events == 0);
         self.consumers().await.is_ok_and(|all| level(&all))
+    }
+
+    pub async fn actions(&self) -> anyhow::Result<ActionServiceClient<Connection>> {
+        Ok(ActionServiceClient::new(self.channel(self.actions).await?))
     }
 
     pub async fn query(&self) -> anyhow::Result<QueryServiceClient<Connection>> {

@@ -46,7 +46,11 @@ fn path(method: &MethodDescriptor) -> String {
 }
 
 fn port(cornjacket: &Cornjacket, method: &MethodDescriptor) -> u16 {
-    if method.full_name().starts_with("cornjacket.ingest.") { cornjacket.ingest } else { cornjacket.query }
+    match method.parent_service().name() {
+        "IngestService" => cornjacket.ingest,
+        "ActionService" => cornjacket.actions,
+        _ => cornjacket.query,
+    }
 }
 
 /// Calls any method with one message: what it answers, until it ends or has nothing more to say.
@@ -182,6 +186,8 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
     let series = json!([{"subject": "theirs", "metric": "temperature"}]);
     let forecast = json!({"subject": "theirs", "metric": "temperature", "horizon": "60s"});
     let hot = json!({"detector": "threshold", "parameters": {"upper": 0.5}});
+    let rule = json!({"name": "r", "types": ["*"], "endpoints": ["e"]});
+    let endpoint = json!({"name": "e", "webhook": {"url": "https://example.com"}});
     let scored = json!({"subject": "theirs", "metric": "temperature", "detector": "silence"});
     vec![
         ("IngestService.Append", json!({"event": event}), Refused, Refused),
@@ -239,6 +245,24 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ),
         ("AdminService.Backtest", json!({"draft": hot, "subjects": "theirs"}), Refused, Refused),
         ("AdminService.Backtest", json!({"draft": hot}), Without, Refused),
+        ("ActionService.CreateRule", json!({"rule": rule}), Refused, Refused),
+        ("ActionService.GetRule", json!({"name": "r"}), Refused, Refused),
+        ("ActionService.ListRules", json!({}), Refused, Refused),
+        ("ActionService.UpdateRule", json!({"rule": rule}), Refused, Refused),
+        ("ActionService.DeleteRule", json!({"name": "r"}), Refused, Refused),
+        ("ActionService.CreateEndpoint", json!({"endpoint": endpoint}), Refused, Refused),
+        ("ActionService.GetEndpoint", json!({"name": "e"}), Refused, Refused),
+        ("ActionService.ListEndpoints", json!({}), Refused, Refused),
+        ("ActionService.UpdateEndpoint", json!({"endpoint": endpoint}), Refused, Refused),
+        ("ActionService.DeleteEndpoint", json!({"name": "e"}), Refused, Refused),
+        ("ActionService.ListDeliveries", json!({}), Refused, Refused),
+        ("ActionService.GetDelivery", json!({"id": "d"}), Refused, Refused),
+        (
+            "ActionService.ExplainNotification",
+            json!({"eventId": "1", "eventSource": "theirs"}),
+            Refused,
+            Refused,
+        ),
     ]
 }
 

@@ -1,5 +1,39 @@
 //! Act: rules decide which events are told, and endpoints are told.
 
+mod breaker;
+pub mod channels;
+mod claim;
+pub mod classify;
+mod decide;
+pub mod deliverer;
+mod dial;
+pub mod dispatcher;
+mod endpoint;
+pub mod guard;
+mod ids;
+mod limits;
 mod message;
+mod names;
+pub mod outside;
+mod progress;
+pub mod receiver_url;
+pub mod resolve;
+mod rpc;
+mod rule_set;
+pub mod rules;
+mod said;
+mod schedule;
+pub mod secrets;
+mod settle;
+pub mod signing;
+#[cfg(test)]
+mod testing;
+mod verifying;
 
+pub use deliverer::Deliverer;
+pub use dispatcher::Dispatcher;
+pub use endpoint::Makers;
+pub use limits::Rate;
 pub use message::Message;
+pub use rpc::ActionRpc;
+pub use verifying::{NotVerified, Verifier};

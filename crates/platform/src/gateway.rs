@@ -20,9 +20,10 @@ use crate::tls::Client;
 pub type Local = HashMap<&'static str, Upstream>;
 
 /// The services that the gateway is for, each with the setting that says where it is, when not here.
-const SERVICES: [(&str, &str, UrlOf); 3] = [
+const SERVICES: [(&str, &str, UrlOf); 4] = [
     ("cornjacket.ingest.v1.IngestService", "gateway.ingest_url", |settings| &settings.ingest_url),
     ("cornjacket.query.v1.QueryService", "gateway.query_url", |settings| &settings.query_url),
+    ("cornjacket.actions.v1.ActionService", "gateway.actions_url", |settings| &settings.actions_url),
     ("cornjacket.admin.v1.AdminService", "gateway.query_url", |settings| &settings.query_url),
 ];
 

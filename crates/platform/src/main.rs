@@ -1,5 +1,6 @@
 //! The `cornjacket` binary: every role, and the operator's verbs.
 
+mod actions;
 mod bench;
 #[cfg(feature = "broker")]
 mod broker;
@@ -68,6 +69,18 @@ enum Command {
     Feedback(commands::feedback::Feedback),
     /// Show what series are watched with, and change it.
     Models(commands::models::Models),
+    /// Make rules and endpoints of a file.
+    Apply(commands::apply::Apply),
+    /// Show what is told to endpoints, and every attempt at it.
+    Deliveries(commands::deliveries::Deliveries),
+    /// Make endpoints, which are told of events, and show how they are doing.
+    Endpoints(commands::endpoints::Endpoints),
+    /// Show why somebody was told of an event, or was not.
+    Explain(commands::explain::Explain),
+    /// Be an endpoint: verify and print what is told.
+    Listen(commands::listen::Listen),
+    /// Show the rules that decide which events are told.
+    Rules(commands::rules::Rules),
     /// Show what is in the log.
     Events(commands::events::Events),
     /// Show what a time series will be.
@@ -142,6 +155,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Feedback(feedback) => feedback.run(&settings),
         Command::Backtest(backtest) => backtest.run(&settings),
         Command::Models(models) => models.run(&settings),
+        Command::Apply(apply) => apply.run(&settings),
+        Command::Deliveries(deliveries) => deliveries.run(&settings),
+        Command::Endpoints(endpoints) => endpoints.run(&settings),
+        Command::Explain(explain) => explain.run(&settings),
+        Command::Listen(listen) => listen.run(&settings),
+        Command::Rules(rules) => rules.run(&settings),
         Command::Events(events) => events.run(&settings),
         Command::Forecast(forecast) => forecast.run(&settings),
         Command::Projections(projections) => projections.run(&settings),

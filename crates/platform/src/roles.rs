@@ -17,6 +17,8 @@ pub enum Role {
     Projector,
     /// Makes time series of what devices measure.
     Inference,
+    /// Decides what is told of events, and tells it.
+    Actions,
     /// Answers questions.
     Query,
     /// Translates HTTP/JSON into calls of the services.
@@ -25,8 +27,16 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] =
-        [Self::Ingest, Self::Mqtt, Self::Relay, Self::Projector, Self::Inference, Self::Query, Self::Gateway];
+    pub const ALL: [Self; 8] = [
+        Self::Ingest,
+        Self::Mqtt,
+        Self::Relay,
+        Self::Projector,
+        Self::Inference,
+        Self::Actions,
+        Self::Query,
+        Self::Gateway,
+    ];
 }
 
 impl fmt::Display for Role {
@@ -37,6 +47,7 @@ impl fmt::Display for Role {
             Self::Relay => "relay",
             Self::Projector => "projector",
             Self::Inference => "inference",
+            Self::Actions => "actions",
             Self::Query => "query",
             Self::Gateway => "gateway",
         })

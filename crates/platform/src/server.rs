@@ -1,5 +1,6 @@
 //! Starting the roles of a process, and stopping them.
 
+mod actions;
 mod inference;
 mod query;
 
@@ -83,6 +84,8 @@ struct Process<'a> {
     stages: Stages,
     /// One for all doors of this process, so that they share commits and quotas.
     acceptor: Option<Acceptor>,
+    /// Whether what is on its way into the log is forwarded here.
+    forwards: bool,
     addresses: Addresses,
 }
 
@@ -114,6 +117,7 @@ async fn start_roles(settings: &Settings, roles: &[Role]) -> anyhow::Result<(Add
             Role::Relay => process.start_relay(),
             Role::Projector => process.start_projectors().await?,
             Role::Inference => process.start_inference().await?,
+            Role::Actions => process.start_actions().await?,
             Role::Query => process.start_query().await?,
             Role::Gateway => process.start_gateway().await?,
         }
@@ -153,6 +157,7 @@ impl<'a> Process<'a> {
             shutdown: Shutdown::default(),
             stages: Stages::default(),
             acceptor: None,
+            forwards: false,
             addresses: Vec::new(),
         })
     }

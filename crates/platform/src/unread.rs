@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use cornjacket_actions::dispatcher;
 use cornjacket_domain::{Partitions, Timestamp, Topic};
 use cornjacket_inference::{Counted, feedback, processor, remote};
 use cornjacket_query::projections;
@@ -23,6 +24,7 @@ pub fn readers(counted: &Counted) -> Vec<Reader> {
         (processor::NAME, counted.topics()),
         (remote::NAME, remote::TOPICS.to_vec()),
         (feedback::NAME, feedback::TOPICS.to_vec()),
+        (dispatcher::NAME, Topic::ALL.to_vec()),
     ];
     projectors.chain(thinkers).collect()
 }

@@ -43,8 +43,8 @@ impl<'a> Action<'a> {
             payload: Some(event::texts(fields)),
             ..proto::Event::default()
         };
-        let event = Event::new(event, now, &Limits::default())
-            .map_err(|invalid| invalid.into_failure("resource"))?;
+        let event =
+            Event::new(event, now, &Limits::default()).map_err(|invalid| invalid.into_failure("resource"))?;
         let id = event.id().to_owned();
         log.append(&[event]).await.map_err(|error| {
             tracing::error!(%error, "an operator's action could not be stored");

@@ -214,6 +214,9 @@ pub trait DeliveriesTx: Send {
         lease: Duration,
     ) -> Result<(), StoreError>;
 
+    /// Gives up what waits for endpoints that are not defined: how many that were.
+    async fn give_up_orphans(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+
     /// How an endpoint is doing; nobody else changes that before the transaction ends.
     async fn lock_health(&mut self, endpoint: &str) -> Result<Health, StoreError>;
 

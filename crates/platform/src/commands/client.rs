@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use cornjacket_proto::actions::action_service_client::ActionServiceClient;
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
 use tonic::metadata::AsciiMetadataValue;
@@ -66,7 +67,7 @@ impl Interceptor for Bearer {
 /// Where the running one is.
 #[derive(Clone, Debug, Args)]
 pub struct Server {
-    /// The query listener of the running Cornjacket; by default that of the settings on this machine. The token is that
+    /// The query listener of the running Cornjacket, or the actions listener for what is about actions; by default that of the settings on this machine. The token is that
     /// of the environment (`CORNJACKET_TOKEN`), or made with auth.secret or the secret of the `cornjacket dev` in this folder.
     /// Behind TLS it is `https://HOST:PORT`, and --ca names who vouches for it where this machine does not know.
     #[arg(long, value_name = "HOST:PORT")]
@@ -85,6 +86,13 @@ impl Server {
     ) -> anyhow::Result<Connection> {
         let address = self.server.clone().unwrap_or_else(|| here(settings, settings.query.listen));
         connect(&address, settings, configure).await
+    }
+
+    /// The action service.
+    pub async fn actions(&self, settings: &Settings) -> anyhow::Result<ActionServiceClient<Connection>> {
+        let address = self.server.clone().unwrap_or_else(|| here(settings, settings.actions.listen));
+        let connection = connect(&address, settings, |endpoint| endpoint.timeout(CALL_DEADLINE)).await?;
+        Ok(ActionServiceClient::new(connection))
     }
 
     /// The admin service.

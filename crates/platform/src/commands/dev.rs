@@ -1,5 +1,7 @@
 //! `cornjacket dev`: everything in one process, on this machine alone.
 
+mod example;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -17,6 +19,10 @@ use crate::{identity, server, telemetry};
 pub const DATA: &str = ".cornjacket";
 /// The file in it that keeps the secret which tokens are signed with.
 const SECRET: &str = "secret";
+/// The file in it that keeps what endpoints' secrets are kept under.
+const SECRET_KEY: &str = "secret-key";
+/// The file in it that has what `cornjacket listen` verifies with.
+pub const LISTEN_KEY: &str = "listen-key";
 
 /// Flags of `cornjacket dev`.
 #[derive(Debug, Args)]
@@ -41,11 +47,20 @@ impl Dev {
             settings.mqtt.sessions = folder.join("mqtt").display().to_string();
         }
         if settings.auth.mode == AuthMode::Required && !has_keys(settings) {
-            make_secret(&folder.join(SECRET))?;
+            make_once(&folder.join(SECRET), cornjacket_auth::new_secret)?;
             adopt_secret(settings, &folder)?;
+        }
+        if settings.actions.secret_key.expose().is_none() {
+            let path = folder.join(SECRET_KEY);
+            make_once(&path, cornjacket_actions::secrets::new_key)?;
+            settings.actions.secret_key = Secret::new(read(&path)?);
+        }
+        if settings.actions.allow.is_empty() {
+            settings.actions.allow.push("127.0.0.1".to_owned());
         }
         telemetry::block_on(&settings.log, async {
             let Some(running) = server::start(settings, &Role::ALL).await? else { return Ok(()) };
+            example::make(settings, &folder).await?;
             print!("{}", welcome(settings, &running.addresses)?);
             running.until_stopped().await
         })
@@ -61,14 +76,18 @@ fn has_keys(settings: &Settings) -> bool {
 pub fn adopt_secret(settings: &mut Settings, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(SECRET);
     if !has_keys(settings) && path.is_file() {
-        let secret = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        settings.auth.secret = Secret::new(secret.trim().to_owned());
+        settings.auth.secret = Secret::new(read(&path)?);
     }
     Ok(())
 }
 
-/// Makes the secret once; tokens outlive a restart. Nobody else on this machine may read it.
-fn make_secret(path: &Path) -> anyhow::Result<()> {
+fn read(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(text.trim().to_owned())
+}
+
+/// Makes a secret once; what it is for outlives a restart. Nobody else on this machine may read it.
+pub(super) fn make_once(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
     }
@@ -77,7 +96,7 @@ fn make_secret(path: &Path) -> anyhow::Result<()> {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
     let mut file = file.with_context(|| unfinished.display().to_string())?;
-    writeln!(file, "{}", cornjacket_auth::new_secret())?;
+    writeln!(file, "{}", make())?;
     file.sync_all()?;
     fs::rename(&unfinished, path).with_context(|| path.display().to_string())
 }
@@ -103,7 +122,7 @@ fn tls_flags(tls: &Tls, dashes: &str) -> String {
 fn welcome(settings: &Settings, addresses: &[(&'static str, String)]) -> anyhow::Result<String> {
     let at = |name| addresses.iter().find(|(role, _)| *role == name).map_or("-", |(_, address)| address);
     let (ingest, query, gateway, ops) = (at("ingest"), at("query"), at("gateway"), at("ops"));
-    let mqtt = at("mqtt");
+    let (mqtt, actions) = (at("mqtt"), at("actions"));
     let store = &settings.store.url;
     let token = identity::own_token(&settings.auth, "developer")?;
     let tls = &settings.tls;
@@ -123,6 +142,7 @@ fn welcome(settings: &Settings, addresses: &[(&'static str, String)]) -> anyhow:
   gateway  {http}://{gateway}/api/v1/…   HTTP/JSON; /openapi.json says what there is
   ingest   {ingest}   gRPC
   query    {query}   gRPC
+  actions  {actions}   gRPC
   mqtt     {mqtt}   MQTT; `cornjacket devices add` makes accounts
   ops      {ops_http}://{ops}/readyz   /livez   /metrics
 {token}

@@ -1,21 +1,28 @@
 //! The verbs of the binary, a file for each.
 
 pub mod anomalies;
+pub mod apply;
 pub mod backtest;
 pub mod bench;
 pub mod bus;
 pub mod client;
 pub mod consumers;
 pub mod dead_letters;
+pub mod deliveries;
 pub mod dev;
 pub mod devices;
+pub mod endpoints;
 pub mod events;
+pub mod explain;
 pub mod feedback;
 pub mod forecast;
+mod json;
+pub mod listen;
 pub mod migrate;
 pub mod models;
 mod progress;
 pub mod projections;
+pub mod rules;
 pub mod series;
 pub mod serve;
 pub mod simulate;

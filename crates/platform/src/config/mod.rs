@@ -1,5 +1,6 @@
 //! Settings: from defaults, a file, `.env`, the environment and flags to one checked value.
 
+mod actions;
 mod forecasts;
 mod inference;
 mod keys;
@@ -9,6 +10,7 @@ mod secret;
 mod settings;
 mod tls;
 
+pub use actions::Actions;
 pub use forecasts::Forecast;
 pub use inference::Inference;
 pub use load::{Sources, load};

@@ -11,7 +11,7 @@ use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
-use super::{Inference, Sasl, Secret, Tls};
+use super::{Actions, Inference, Sasl, Secret, Tls};
 
 /// Names what is in this process.
 const EMBEDDED: &str = "embedded:";
@@ -33,6 +33,7 @@ pub struct Settings {
     pub tls: Tls,
     pub projections: Projections,
     pub inference: Inference,
+    pub actions: Actions,
     pub consumers: Consumers,
     pub ops: Ops,
     pub log: Log,
@@ -266,6 +267,7 @@ impl Settings {
         self.mqtt()?;
         self.mqtt_listen()?;
         self.inference.check()?;
+        self.actions.check()?;
         self.tls.check()?;
         self.bus.sasl.check(&self.bus.user, self.bus.tls)?;
         anyhow::ensure!(self.watchdog.stuck_after_ms >= 100, "watchdog.stuck_after_ms: must be 100 or more");

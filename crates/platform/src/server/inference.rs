@@ -13,7 +13,7 @@ use crate::models;
 use crate::stages::Input;
 
 impl Process<'_> {
-    pub(super) async fn start_inference(&self) -> anyhow::Result<()> {
+    pub(super) async fn start_inference(&mut self) -> anyhow::Result<()> {
         models::register(&self.store, &self.settings.inference, self.clock.as_ref()).await?;
         let options = self.settings.processor(self.store.partitions)?;
         let input = Input::Topics(options.counted.topics());
@@ -21,14 +21,22 @@ impl Process<'_> {
         self.start_remote()?;
         let (partitions, input) = (self.store.partitions, Input::Topics(feedback::TOPICS.to_vec()));
         self.consume(feedback::NAME, input, move || Feedback::new(partitions))?;
+        self.start_forwarder();
+        self.start_vigil()?;
+        self.look_ahead(self.settings.inference.rules()?);
+        Ok(())
+    }
+
+    /// Whoever has something on its way into the log also forwards; one in a process is enough.
+    pub(super) fn start_forwarder(&mut self) {
+        if std::mem::replace(&mut self.forwards, true) {
+            return;
+        }
         let (store, clock, stop) = (self.store.clone(), self.clock.clone(), self.shutdown.stop.clone());
         self.stages.start(&self.shutdown, forwarder::NAME, Input::Outside, move |state| {
             let (outbox, log) = (store.outbox.clone(), store.log.clone());
             Forwarder::new(outbox, log, clock.clone(), state).run(stop.clone().cancelled_owned())
         });
-        self.start_vigil()?;
-        self.look_ahead(self.settings.inference.rules()?);
-        Ok(())
     }
 
     fn start_vigil(&self) -> anyhow::Result<()> {

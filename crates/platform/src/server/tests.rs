@@ -28,7 +28,8 @@ async fn without_the_layer_that_says_who_calls_nobody_may_do_anything() -> anyho
     let settings = load(&Sources { flags, ..Sources::default() })?;
     let mut process = Process::open(&settings).await?;
     let acceptor = process.acceptor();
-    let bare = [process.ingest_service(acceptor), process.query_service()?];
+    let actions = process.action_service(crate::actions::makers(&settings)?);
+    let bare = [process.ingest_service(acceptor), process.query_service()?, actions];
     let mut called = 0;
     for service in cornjacket_proto::DESCRIPTOR_POOL.services() {
         let Some(bare) = bare.iter().find(|bare| bare.names.contains(&service.full_name())) else { continue };

@@ -47,6 +47,9 @@ const LOCK_HEALTH: &str = "select failures, open_until, held_until, failing_sinc
 const SET_HEALTH: &str = "update health set failures = ?2, open_until = ?3, held_until = ?4,
         failing_since = ?5, disabled = ?6
     where endpoint = ?1";
+const GIVE_UP_ORPHANS: &str =
+    "update deliveries set state = 'dead', settled_at = ?1, reason = 'its endpoint is no more'
+    where state = 'pending' and endpoint not in (select name from definitions where kind = 'endpoint')";
 const SETTLE: &str =
     "update deliveries set state = ?3, due_at = ?4, steps = ?5, reason = ?6, lease_until = null,
         settled_at = case when ?3 in ('delivered', 'dead') then ?7 end
@@ -149,6 +152,11 @@ impl DeliveriesTx for SqliteTx {
             begin.bind(now.as_micros()).execute(&mut *self.0).await?;
         }
         Ok(())
+    }
+
+    async fn give_up_orphans(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let given_up = sqlx::query(GIVE_UP_ORPHANS).bind(now.as_micros()).execute(&mut *self.0).await?;
+        Ok(given_up.rows_affected())
     }
 
     async fn lock_health(&mut self, endpoint: &str) -> Result<Health, StoreError> {

@@ -7,7 +7,8 @@ use cornjacket_domain::Timestamp;
 use super::fixtures::{clock, noon};
 use super::{Backend, laws};
 use crate::{
-    AttemptResult, Delivery, DeliveryFilter, DeliveryState, Health, NewDelivery, Settling, Store, Wanted,
+    AttemptResult, DefinitionKind, Delivery, DeliveryFilter, DeliveryState, Health, NewDelivery,
+    Redefinition, Settling, Store, Wanted,
 };
 
 laws!(
@@ -16,6 +17,7 @@ laws!(
     attempts_are_counted_by_time_and_endpoint,
     health_is_known_once_it_is_told,
     what_is_told_wakes_and_is_told_once,
+    what_waits_for_nobody_is_given_up,
 );
 
 const LEASE: Duration = Duration::from_mins(1);
@@ -222,5 +224,32 @@ async fn what_is_told_wakes_and_is_told_once(backend: Backend) -> anyhow::Result
     watch.mark_unchanged();
     drop(tx);
     assert!(!watch.has_changed()?, "it never was");
+    Ok(())
+}
+
+async fn what_waits_for_nobody_is_given_up(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    deliver(&store, &[told("a1", "a", "x", 2), told("b1", "b", "x", 2), told("b2", "b", "x", 2)]).await?;
+    let door = Redefinition {
+        revision: 0,
+        kind: DefinitionKind::Endpoint,
+        name: "a",
+        bytes: Some(b"door"),
+        secret: None,
+        forgives: false,
+        by: None,
+        now: noon(),
+    };
+    store.defining.redefine(&door).await?;
+    claim(&store, "b", noon(), LEASE).await?;
+    let mut tx = store.offsets.begin_apart().await?;
+    assert_eq!(tx.give_up_orphans(noon()).await?, 1, "one of them is under way");
+    tx.commit().await?;
+    let of = async |id: &str| anyhow::Ok(store.deliveries.get(id).await?.expect("it is there").0);
+    let given_up = of("b2").await?;
+    assert_eq!((given_up.state, given_up.settled), (DeliveryState::Dead, Some(noon())));
+    assert!(given_up.reason.contains("no more"), "{}", given_up.reason);
+    assert_eq!(of("b1").await?.state, DeliveryState::Sending);
+    assert_eq!(of("a1").await?.state, DeliveryState::Pending);
     Ok(())
 }

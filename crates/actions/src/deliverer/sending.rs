@@ -1,0 +1,76 @@
+//! One attempt: from what is kept of a delivery to what came of it.
+
+use std::sync::Arc;
+
+use cornjacket_bus::trace;
+use cornjacket_proto::actions::attempt;
+use cornjacket_store::{AttemptResult, Delivery};
+use prost::Message as _;
+use tracing::{Instrument, Span};
+
+use super::Ports;
+use super::desk::Receiver;
+use crate::Message;
+use crate::breaker::Answer;
+use crate::channels::{Channel, Telling};
+use crate::classify::Outcome;
+use crate::outside::Attempted;
+use crate::settle::{Finished, outcome};
+
+/// Makes the attempt. It ends within the endpoint's timeout, but for the store's answer to where the secret is.
+pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delivery) -> Finished {
+    let message = Message::decode(delivery.told.message.as_slice());
+    let span = tracing::error_span!(
+        "deliver",
+        otel.name = format!("deliver to {}", delivery.told.endpoint),
+        otel.kind = "client",
+        delivery = delivery.told.id,
+        attempt = delivery.attempts + 1
+    );
+    let cause = message.as_ref().ok().and_then(|message| message.event.as_ref()?.trace_context.clone());
+    trace::join(&span, cause.iter());
+    let attempt = async {
+        let message = message.map_err(|error| format!("what is to be told does not decode: {error}"))?;
+        let channel = open(&ports, &receiver).await?;
+        let traceparent = trace::traceparent(&Span::current());
+        let telling = Telling {
+            id: &delivery.told.id,
+            message: &message,
+            now: ports.clock.now(),
+            deadline: receiver.terms.timeout,
+            traceparent: traceparent.as_deref(),
+        };
+        Ok(channel.send(telling, &ports.makers.outside).await)
+    };
+    let attempted: Result<Attempted, String> = attempt.instrument(span).await;
+    finished(&receiver, delivery, attempted)
+}
+
+async fn open(ports: &Ports, receiver: &Receiver) -> Result<Box<dyn Channel>, String> {
+    let sealed = ports.defining.secret(&receiver.endpoint.name).await.map_err(|error| error.to_string())?;
+    ports.makers.open(&receiver.endpoint, sealed.as_deref())
+}
+
+fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted, String>) -> Finished {
+    let (answer, kept, is_final) = match attempted.as_ref().map(|attempted| attempted.outcome) {
+        Ok(Outcome::Delivered) => (Answer::Good, attempt::Outcome::Delivered, false),
+        Ok(Outcome::Failed) => (Answer::Bad, attempt::Outcome::Failed, false),
+        Ok(Outcome::Held(long)) => (Answer::Hold(long), attempt::Outcome::Held, false),
+        Ok(Outcome::Refused { disable: true }) => (Answer::Gone, attempt::Outcome::Refused, true),
+        Ok(Outcome::Refused { disable: false }) => (Answer::Nothing, attempt::Outcome::Refused, true),
+        // It is ours to mend, and nothing that the endpoint did; it is tried again as after a failure.
+        Err(_) => (Answer::Bad, attempt::Outcome::Failed, false),
+    };
+    let result = match attempted {
+        Ok(attempted) => AttemptResult {
+            outcome: outcome(kept),
+            took: Some(attempted.took),
+            status: attempted.status.unwrap_or_default(),
+            error: attempted.error,
+            response: attempted.response.to_vec(),
+            address: attempted.address.map(|address| address.to_string()).unwrap_or_default(),
+        },
+        Err(error) => AttemptResult { outcome: outcome(kept), error, ..AttemptResult::default() },
+    };
+    Finished { delivery, result, answer, is_final, schedule: receiver.terms.schedule }
+}

@@ -1,0 +1,166 @@
+//! Endpoints: what may be one, and what is needed to tell it something.
+
+use std::time::Duration;
+
+use cornjacket_domain::Violation;
+use cornjacket_domain::violation::Reason;
+use cornjacket_proto::actions::{Endpoint, RateLimit, RetrySchedule};
+use secrecy::SecretString;
+
+use crate::channels::{self, Channel};
+use crate::limits::Rate;
+use crate::names;
+use crate::outside::Outside;
+use crate::secrets::Secrets;
+
+/// Deliveries under way at once, when nothing is said and at the most.
+const SLOTS: (u32, u32) = (4, 64);
+/// How long an attempt may take, when nothing is said and at the most; and at the least.
+const TIMEOUT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1));
+/// Bounds of a limit.
+const MOST_ATTEMPTS: u32 = 10_000;
+const SPANS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+
+/// How an endpoint is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Deliveries under way at once.
+    pub slots: u32,
+    /// Whether those of one key keep their order.
+    pub ordered: bool,
+    /// Attempts, at the most.
+    pub rate: Option<Rate>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// When something is tried again.
+    pub schedule: RetrySchedule,
+    /// Whether nothing is sent for now.
+    pub disabled: bool,
+}
+
+impl Terms {
+    /// What an endpoint says; everything that is wrong with it, by field.
+    pub fn try_new(endpoint: &Endpoint) -> Result<Self, Vec<Violation>> {
+        let mut problems = Vec::new();
+        problems.extend(names::check("name", &endpoint.name));
+        let schedule = RetrySchedule::try_from(endpoint.retry).unwrap_or_else(|_| {
+            problems.push(Violation::new(
+                "retry",
+                Reason::Range,
+                format!("{} is no schedule", endpoint.retry),
+            ));
+            RetrySchedule::Unspecified
+        });
+        let slots = if endpoint.slots == 0 { SLOTS.0 } else { endpoint.slots };
+        if slots > SLOTS.1 {
+            problems.push(Violation::new("slots", Reason::Range, format!("must be 1 to {}", SLOTS.1)));
+        }
+        let timeout = span(endpoint.timeout.as_ref(), "timeout", (TIMEOUT.1, TIMEOUT.0), &mut problems);
+        let rate = endpoint.rate_limit.as_ref().and_then(|limit| rate(limit, &mut problems));
+        let terms = Self {
+            slots,
+            ordered: endpoint.ordered,
+            rate,
+            timeout: timeout.unwrap_or(TIMEOUT.0),
+            schedule,
+            disabled: endpoint.disabled,
+        };
+        if problems.is_empty() { Ok(terms) } else { Err(problems) }
+    }
+}
+
+fn rate(limit: &RateLimit, problems: &mut Vec<Violation>) -> Option<Rate> {
+    if !(1..=MOST_ATTEMPTS).contains(&limit.count) {
+        let description = format!("must be 1 to {MOST_ATTEMPTS}");
+        problems.push(Violation::new("rate_limit.count", Reason::Range, description));
+    }
+    if limit.per.is_none() {
+        problems.push(Violation::new("rate_limit.per", Reason::Required, "must be set"));
+    }
+    let per = span(limit.per.as_ref(), "rate_limit.per", SPANS, problems)?;
+    Some(Rate { count: limit.count, per })
+}
+
+/// A duration within bounds, where one is set.
+fn span(
+    wanted: Option<&prost_types::Duration>,
+    field: &str,
+    (least, most): (Duration, Duration),
+    problems: &mut Vec<Violation>,
+) -> Option<Duration> {
+    let wanted = wanted?;
+    let span = Duration::try_from(*wanted).ok().filter(|span| (least..=most).contains(span));
+    if span.is_none() {
+        problems.push(Violation::new(field, Reason::Range, format!("must be {least:?} to {most:?}")));
+    }
+    span
+}
+
+/// What endpoints are made with.
+#[derive(Debug)]
+pub struct Makers {
+    /// Seals their secrets; nothing where the settings have no key.
+    pub secrets: Option<Secrets>,
+    /// The way to them.
+    pub outside: Outside,
+}
+
+impl Makers {
+    /// Everything that is wrong with an endpoint, in as far as that can be seen without asking anybody.
+    pub fn check(&self, endpoint: &Endpoint, secret: &SecretString) -> Result<(), Vec<Violation>> {
+        let terms = Terms::try_new(endpoint).map(drop);
+        let channel = channels::open(endpoint, std::slice::from_ref(secret));
+        let channel = channel.and_then(|channel| channel.vet(self.outside.allow()).map_err(|one| vec![one]));
+        match (terms, channel) {
+            (Ok(()), Ok(())) => Ok(()),
+            (terms, channel) => Err([terms.err(), channel.err()].into_iter().flatten().flatten().collect()),
+        }
+    }
+
+    /// The channel of an endpoint that is kept, with its secret as it is kept.
+    pub fn open(&self, endpoint: &Endpoint, sealed: Option<&[u8]>) -> Result<Box<dyn Channel>, String> {
+        let secrets = match (sealed, &self.secrets) {
+            (None, _) => Vec::new(),
+            (Some(_), None) => {
+                return Err("actions.secret_key is not set: its secret cannot be opened".into());
+            }
+            (Some(sealed), Some(secrets)) => {
+                vec![secrets.open(&endpoint.name, sealed).map_err(|error| error.to_string())?]
+            }
+        };
+        channels::open(endpoint, &secrets).map_err(|problems| {
+            let told = problems.iter().map(|one| format!("{} {}", one.field, one.description));
+            told.collect::<Vec<_>>().join("; ")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(endpoint: &Endpoint) -> Vec<String> {
+        Terms::try_new(endpoint)
+            .map_or_else(|all| all.into_iter().map(|one| one.field).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default_and_what_is_wrong_is_named() {
+        let endpoint = Endpoint { name: "pager".into(), ..Endpoint::default() };
+        let terms = Terms::try_new(&endpoint).expect("all defaults");
+        assert_eq!((terms.slots, terms.timeout, terms.rate), (4, Duration::from_secs(30), None));
+        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        let wrong = Endpoint {
+            name: "Pager".into(),
+            retry: 9,
+            slots: 65,
+            timeout: seconds(31),
+            rate_limit: Some(RateLimit { count: 0, per: seconds(3_601) }),
+            ..Endpoint::default()
+        };
+        let wanted = ["name", "retry", "slots", "timeout", "rate_limit.count", "rate_limit.per"];
+        assert_eq!(fields(&wrong), wanted);
+        let endless = Endpoint { rate_limit: Some(RateLimit { count: 1, per: None }), ..endpoint };
+        assert_eq!(fields(&endless), ["rate_limit.per"]);
+    }
+}

@@ -1,0 +1,213 @@
+//! Endpoints: made, read, changed and ended.
+
+use std::collections::HashMap;
+
+use cornjacket_domain::Invalid;
+use cornjacket_domain::violation::{Reason, Violation};
+use cornjacket_proto::actions::{
+    CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest, Endpoint, GetEndpointRequest,
+    Health, ListEndpointsRequest, ListEndpointsResponse, Rule, Signing, UpdateEndpointRequest, endpoint,
+};
+use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_store::audit::Action;
+use cornjacket_store::{Definition, DefinitionKind, Definitions};
+use prost::Message as _;
+use secrecy::{ExposeSecret, SecretString};
+use tonic::Request;
+
+use super::definitions::{Change, Changing, etag, found, is_new, is_seen, page};
+use super::{ActionRpc, caller_of, required, store_failed};
+use crate::signing::Key;
+
+const ENDPOINT: DefinitionKind = DefinitionKind::Endpoint;
+
+pub(super) async fn create(
+    rpc: &ActionRpc,
+    request: Request<CreateEndpointRequest>,
+) -> Result<CreateEndpointResponse, Failure> {
+    let caller = caller_of(&request)?;
+    let endpoint = stated(request.into_inner().endpoint)?;
+    let key = Key::generate(signing(&endpoint)?).map_err(|error| {
+        tracing::error!(%error, "an endpoint's secret could not be made");
+        Failure::new(ErrorKind::Internal, "its secret could not be made")
+    })?;
+    let secret = key.secret();
+    check(rpc, &endpoint, &secret)?;
+    let sealed = seal(rpc, &endpoint.name, &secret)?;
+    let action = Action::new(&caller, "create", format!("endpoints/{}", endpoint.name));
+    let changing = Changing { kind: ENDPOINT, name: &endpoint.name, action };
+    let change = |seen: &Definitions| {
+        is_new(seen, ENDPOINT, &endpoint.name)?;
+        Ok(Change {
+            secret: Some(sealed.clone()),
+            forgives: true,
+            ..Change::to(kept(&endpoint).encode_to_vec())
+        })
+    };
+    let definitions = rpc.change(&changing, change).await?;
+    let made = to_proto(found(&definitions, ENDPOINT, &endpoint.name)?, &HashMap::new())?;
+    let verification_key = key.public().unwrap_or_else(|| secret.expose_secret().to_owned());
+    Ok(CreateEndpointResponse { endpoint: Some(made), verification_key })
+}
+
+pub(super) async fn get(rpc: &ActionRpc, request: Request<GetEndpointRequest>) -> Result<Endpoint, Failure> {
+    caller_of(&request)?;
+    let name = request.into_inner().name;
+    required("name", &name)?;
+    let health = health(rpc).await?;
+    to_proto(found(&rpc.defined().await?, ENDPOINT, &name)?, &health)
+}
+
+pub(super) async fn list(
+    rpc: &ActionRpc,
+    request: Request<ListEndpointsRequest>,
+) -> Result<ListEndpointsResponse, Failure> {
+    caller_of(&request)?;
+    let ListEndpointsRequest { page_size, page_token } = request.into_inner();
+    let (found, next_page_token) = page(&rpc.defined().await?, ENDPOINT, page_size, &page_token)?;
+    let health = health(rpc).await?;
+    let endpoints = found.iter().map(|one| to_proto(one, &health)).collect::<Result<_, _>>()?;
+    Ok(ListEndpointsResponse { endpoints, next_page_token })
+}
+
+pub(super) async fn update(
+    rpc: &ActionRpc,
+    request: Request<UpdateEndpointRequest>,
+) -> Result<Endpoint, Failure> {
+    let caller = caller_of(&request)?;
+    let endpoint = stated(request.into_inner().endpoint)?;
+    let sealed = rpc.defining.secret(&endpoint.name).await.map_err(|error| store_failed(&error))?;
+    let opened = sealed.and_then(|sealed| rpc.makers.secrets.as_ref()?.open(&endpoint.name, &sealed).ok());
+    check(rpc, &endpoint, &opened.unwrap_or_default())?;
+    let health = health(rpc).await?;
+    let is_given_up = health.get(&endpoint.name).is_some_and(|health| health.disabled.is_some());
+    let action = Action::new(&caller, "update", format!("endpoints/{}", endpoint.name));
+    let changing = Changing { kind: ENDPOINT, name: &endpoint.name, action };
+    let change = |seen: &Definitions| {
+        let before = found(seen, ENDPOINT, &endpoint.name)?;
+        is_seen(before, &endpoint.etag)?;
+        let before = decode(before)?;
+        is_signed_alike(&before, &endpoint)?;
+        let forgives = !endpoint.disabled && (before.disabled || is_given_up);
+        Ok(Change { forgives, ..Change::to(kept(&endpoint).encode_to_vec()) })
+    };
+    let definitions = rpc.change(&changing, change).await?;
+    to_proto(found(&definitions, ENDPOINT, &endpoint.name)?, &self::health(rpc).await?)
+}
+
+pub(super) async fn delete(rpc: &ActionRpc, request: Request<DeleteEndpointRequest>) -> Result<(), Failure> {
+    let caller = caller_of(&request)?;
+    let DeleteEndpointRequest { name, etag } = request.into_inner();
+    required("name", &name)?;
+    let action = Action::new(&caller, "delete", format!("endpoints/{name}"));
+    let changing = Changing { kind: ENDPOINT, name: &name, action };
+    let end = |seen: &Definitions| {
+        is_seen(found(seen, ENDPOINT, &name)?, &etag)?;
+        nobody_names(seen, &name)?;
+        Ok(Change::end())
+    };
+    rpc.change(&changing, end).await.map(drop)
+}
+
+fn stated(endpoint: Option<Endpoint>) -> Result<Endpoint, Failure> {
+    endpoint.ok_or_else(|| Failure::invalid("endpoint", "must not be empty", "REQUIRED"))
+}
+
+fn check(rpc: &ActionRpc, endpoint: &Endpoint, secret: &SecretString) -> Result<(), Failure> {
+    rpc.makers
+        .check(endpoint, secret)
+        .map_err(|violations| Invalid::Fields(violations).into_failure("endpoint"))
+}
+
+/// The signature that is asked for; HMAC where nothing is, or where that is wrong, which [`check`] says.
+fn signing(endpoint: &Endpoint) -> Result<Signing, Failure> {
+    let Some(endpoint::Channel::Webhook(webhook)) = &endpoint.channel else { return Ok(Signing::Hmac) };
+    Signing::try_from(webhook.signing).map_err(|_| {
+        let violation =
+            Violation::new("webhook.signing", Reason::Range, format!("{} is no signing", webhook.signing));
+        Invalid::Fields(vec![violation]).into_failure("endpoint")
+    })
+}
+
+fn seal(rpc: &ActionRpc, name: &str, secret: &SecretString) -> Result<Vec<u8>, Failure> {
+    let Some(secrets) = &rpc.makers.secrets else {
+        let message =
+            "the endpoint has a secret, and this Cornjacket has no key to keep it under: actions.secret_key";
+        return Err(Failure::new(ErrorKind::FailedPrecondition, message).with_reason("NO_SECRET_KEY", []));
+    };
+    secrets.seal(name, secret).map_err(|error| {
+        tracing::error!(%error, "an endpoint's secret could not be sealed");
+        Failure::new(ErrorKind::Internal, "its secret could not be sealed")
+    })
+}
+
+/// Another kind of signature needs another secret.
+fn is_signed_alike(before: &Endpoint, after: &Endpoint) -> Result<(), Failure> {
+    let is_ed25519 = |endpoint| signing(endpoint).map(|signing| signing == Signing::Ed25519);
+    if is_ed25519(before)? == is_ed25519(after)? {
+        return Ok(());
+    }
+    let message = "an endpoint keeps its kind of signature, which its secret is for: make another endpoint";
+    Err(Failure::new(ErrorKind::FailedPrecondition, message).with_reason("OTHER_SECRET", []))
+}
+
+fn nobody_names(seen: &Definitions, name: &str) -> Result<(), Failure> {
+    for definition in seen.of(DefinitionKind::Rule) {
+        let rule = Rule::decode(definition.bytes.as_slice()).unwrap_or_default();
+        if rule.endpoints.iter().any(|endpoint| endpoint == name) {
+            let message = format!("rule {:?} names it", definition.name);
+            return Err(Failure::new(ErrorKind::FailedPrecondition, message).with_reason("IN_USE", []));
+        }
+    }
+    Ok(())
+}
+
+/// What is kept of it: what the store knows itself is not.
+fn kept(endpoint: &Endpoint) -> Endpoint {
+    Endpoint {
+        etag: String::new(),
+        disabled_reason: String::new(),
+        health: None,
+        created_by: String::new(),
+        create_time: None,
+        updated_by: String::new(),
+        update_time: None,
+        ..endpoint.clone()
+    }
+}
+
+async fn health(rpc: &ActionRpc) -> Result<HashMap<String, cornjacket_store::Health>, Failure> {
+    rpc.deliveries.health().await.map_err(|error| store_failed(&error))
+}
+
+fn decode(definition: &Definition) -> Result<Endpoint, Failure> {
+    Endpoint::decode(definition.bytes.as_slice()).map_err(|error| {
+        tracing::error!(%error, endpoint = definition.name, "an endpoint that is kept does not decode");
+        Failure::new(ErrorKind::Internal, "the endpoint that is kept does not decode")
+    })
+}
+
+/// An endpoint as it is, with what the store knows of it.
+fn to_proto(
+    definition: &Definition,
+    health: &HashMap<String, cornjacket_store::Health>,
+) -> Result<Endpoint, Failure> {
+    let endpoint = decode(definition)?;
+    let health = health.get(&definition.name).cloned().unwrap_or_default();
+    Ok(Endpoint {
+        etag: etag(definition),
+        disabled: endpoint.disabled || health.disabled.is_some(),
+        disabled_reason: health.disabled.unwrap_or_default(),
+        health: Some(Health {
+            failures: health.failures,
+            open_until: health.open_until.map(|time| time.to_proto()),
+            held_until: health.held_until.map(|time| time.to_proto()),
+            failing_since: health.failing_since.map(|time| time.to_proto()),
+        }),
+        created_by: definition.made.by.clone().unwrap_or_default(),
+        create_time: Some(definition.made.at.to_proto()),
+        updated_by: definition.changed.by.clone().unwrap_or_default(),
+        update_time: Some(definition.changed.at.to_proto()),
+        ..endpoint
+    })
+}

@@ -1,0 +1,125 @@
+//! `ExplainNotification`: why somebody was told of an event, or was not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cornjacket_domain::EventKey;
+use cornjacket_proto::actions::explain_notification_response::Explanation;
+use cornjacket_proto::actions::{
+    Decision, Delivery, ExplainNotificationRequest, ExplainNotificationResponse, decision,
+};
+use cornjacket_proto::status::Failure;
+use cornjacket_store::{DecidedEvent, DefinitionKind, DeliveryFilter, DeliveryState, Outcome};
+use tonic::Request;
+
+use super::{ActionRpc, caller_of, deliveries, no_such, required, store_failed};
+
+/// Deliveries of one decision that are shown, at the most: a rule has no more endpoints.
+const SHOWN: u32 = 100;
+/// How long the log may take to find an event.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn explain(
+    rpc: &ActionRpc,
+    request: Request<ExplainNotificationRequest>,
+) -> Result<ExplainNotificationResponse, Failure> {
+    caller_of(&request)?;
+    let ExplainNotificationRequest { event_id, event_source } = request.into_inner();
+    required("event_id", &event_id)?;
+    required("event_source", &event_source)?;
+    let failed = |error| store_failed(&error);
+    let mut snapshot = rpc.snapshots.begin(PATIENCE).await.map_err(failed)?;
+    let stored = snapshot.find(EventKey::new(&event_source, &event_id)).await.map_err(failed)?;
+    drop(snapshot);
+    // Of one that the log has dropped, decisions may still be known.
+    let (event_type, subject, position) =
+        stored.as_ref().map_or(("", "", 0), |stored| (&stored.event_type, &stored.subject, stored.position));
+    let event = DecidedEvent { source: &event_source, id: &event_id, event_type, subject, position };
+    let decisions = rpc.ledger.of_event(&event).await.map_err(failed)?;
+    if stored.is_none() && decisions.is_empty() {
+        return Err(no_such("event", &format!("{event_source}/{event_id}")));
+    }
+    let mut explanations = Vec::new();
+    for decision in decisions {
+        explanations.push(explanation(rpc, decision).await?);
+    }
+    let decided: BTreeSet<String> = explanations.iter().map(|one| one.rule.clone()).collect();
+    for rule in rpc.defined().await?.of(DefinitionKind::Rule).filter(|rule| !decided.contains(&rule.name)) {
+        explanations.push(Explanation {
+            rule: rule.name.clone(),
+            rule_version: rule.version,
+            summary: format!(
+                "{} decided nothing: it does not mean this event, or is newer than it",
+                rule.name
+            ),
+            ..Explanation::default()
+        });
+    }
+    Ok(ExplainNotificationResponse { explanations })
+}
+
+async fn explanation(rpc: &ActionRpc, decision: cornjacket_store::Decision) -> Result<Explanation, Failure> {
+    // A repeat was told with the one that it repeats.
+    let told_by = decision.because.clone().unwrap_or_else(|| decision.id.clone());
+    let filter = DeliveryFilter { decision: Some(told_by), ..DeliveryFilter::default() };
+    let found = rpc.deliveries.list(&filter, None, SHOWN).await.map_err(|error| store_failed(&error))?;
+    Ok(Explanation {
+        rule: decision.rule.clone(),
+        rule_version: decision.rule_version,
+        summary: summary(&decision, &found),
+        decision: Some(to_proto(decision)),
+        deliveries: found.iter().map(deliveries::to_proto).collect::<Vec<Delivery>>(),
+    })
+}
+
+fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store::Delivery]) -> String {
+    let rule = &decision.rule;
+    match decision.outcome {
+        Outcome::Sent => {
+            let told: Vec<String> = deliveries.iter().map(fate).collect();
+            format!("{rule} told it: {}", told.join("; "))
+        }
+        Outcome::Deduplicated => format!("{rule} did not tell it again: {}", decision.reason),
+        Outcome::Stale | Outcome::Loop | Outcome::Failed => {
+            format!("{rule} did not tell it: {}", decision.reason)
+        }
+    }
+}
+
+fn fate(delivery: &cornjacket_store::Delivery) -> String {
+    let (endpoint, attempts, reason) = (&delivery.told.endpoint, delivery.attempts, &delivery.reason);
+    match delivery.state {
+        DeliveryState::Delivered => format!("it arrived at {endpoint} with attempt {attempts}"),
+        DeliveryState::Dead => format!("it was given up for {endpoint} after {attempts} attempts: {reason}"),
+        DeliveryState::Sending => format!("it is on its way to {endpoint}, attempt {attempts}"),
+        DeliveryState::Pending if attempts == 0 => format!("it waits for its turn at {endpoint}"),
+        DeliveryState::Pending => format!("it waits for attempt {} at {endpoint}: {reason}", attempts + 1),
+    }
+}
+
+fn to_proto(decision: cornjacket_store::Decision) -> Decision {
+    let outcome = match decision.outcome {
+        Outcome::Sent => decision::Outcome::Sent,
+        Outcome::Deduplicated => decision::Outcome::Deduplicated,
+        Outcome::Stale => decision::Outcome::Stale,
+        Outcome::Loop => decision::Outcome::Loop,
+        Outcome::Failed => decision::Outcome::Failed,
+    };
+    Decision {
+        id: decision.id,
+        rule: decision.rule,
+        rule_version: decision.rule_version,
+        event_source: decision.source,
+        event_id: decision.event_id,
+        position: decision.position,
+        event_type: decision.event_type,
+        subject: decision.subject,
+        outcome: outcome.into(),
+        reason: decision.reason,
+        because: decision.because.unwrap_or_default(),
+        count: decision.count,
+        first_time: Some(decision.first_time.to_proto()),
+        last_time: Some(decision.last_time.to_proto()),
+        last_position: decision.last_position,
+    }
+}

@@ -1,0 +1,164 @@
+//! `cornjacket apply`: rules and endpoints as they are in a file, made or changed until there are such.
+//!
+//! The file is TOML or JSON with lists `endpoints` and `rules`, whose fields are those of protobuf's JSON form of `Endpoint` and
+//! `Rule`. What is not in the file is left as it is.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use cornjacket_proto::actions::{
+    CreateEndpointRequest, CreateRuleRequest, Endpoint, GetEndpointRequest, GetRuleRequest, Rule,
+    UpdateEndpointRequest, UpdateRuleRequest,
+};
+use cornjacket_proto::{DynamicMessage, actions::action_service_client::ActionServiceClient};
+use prost::Message;
+use serde::Deserialize;
+use serde_json::Value;
+use tonic::Code;
+
+use super::client::{Connection, Server, told};
+use crate::config::Settings;
+use crate::telemetry;
+
+/// Flags of `cornjacket apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[command(flatten)]
+    server: Server,
+    /// The file: `.toml` or `.json`.
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// What a file may have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    #[serde(default)]
+    endpoints: Vec<Value>,
+    #[serde(default)]
+    rules: Vec<Value>,
+}
+
+/// What became of one of them.
+enum Applied {
+    Made,
+    Changed,
+    Unchanged,
+}
+
+impl Apply {
+    /// Does it, and prints a line for each.
+    pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        let contents = self.read().with_context(|| format!("--file {}", self.file.display()))?;
+        telemetry::block_on(&settings.log, async {
+            let mut actions = self.server.actions(settings).await?;
+            // Endpoints first: rules name them.
+            for (index, value) in contents.endpoints.into_iter().enumerate() {
+                let endpoint: Endpoint = message(value).with_context(|| format!("endpoints[{index}]"))?;
+                let name = endpoint.name.clone();
+                let applied = apply_endpoint(&mut actions, endpoint).await;
+                say("endpoint", &name, &applied.with_context(|| format!("endpoint {name:?}"))?);
+            }
+            for (index, value) in contents.rules.into_iter().enumerate() {
+                let rule: Rule = message(value).with_context(|| format!("rules[{index}]"))?;
+                let name = rule.name.clone();
+                let applied = apply_rule(&mut actions, rule).await;
+                say("rule", &name, &applied.with_context(|| format!("rule {name:?}"))?);
+            }
+            Ok(())
+        })
+    }
+
+    fn read(&self) -> anyhow::Result<Contents> {
+        let text = std::fs::read_to_string(&self.file)?;
+        match self.file.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => Ok(toml::from_str(&text)?),
+            Some("json") => Ok(serde_json::from_str(&text)?),
+            _ => anyhow::bail!("must end in .toml or .json"),
+        }
+    }
+}
+
+fn message<M: Message + prost::Name + Default>(value: Value) -> anyhow::Result<M> {
+    let dynamic = DynamicMessage::deserialize(cornjacket_proto::descriptor_of::<M>(), value)?;
+    Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
+}
+
+fn say(kind: &str, name: &str, applied: &Applied) {
+    let applied = match applied {
+        Applied::Made => "made",
+        Applied::Changed => "changed",
+        Applied::Unchanged => "as it was",
+    };
+    println!("{kind} {name}: {applied}");
+}
+
+type Actions = ActionServiceClient<Connection>;
+
+async fn apply_rule(actions: &mut Actions, rule: Rule) -> anyhow::Result<Applied> {
+    let found = actions.get_rule(GetRuleRequest { name: rule.name.clone() }).await;
+    match found.map(|found| found.into_inner().rule.unwrap_or_default()) {
+        Err(status) if status.code() == Code::NotFound => {
+            actions
+                .create_rule(CreateRuleRequest { rule: Some(rule) })
+                .await
+                .map_err(|status| told(&status))?;
+            Ok(Applied::Made)
+        }
+        Err(status) => Err(told(&status)),
+        Ok(known) => {
+            // What the server says of itself is as it is.
+            let wanted = Rule {
+                version: known.version,
+                etag: known.etag.clone(),
+                created_by: known.created_by.clone(),
+                create_time: known.create_time,
+                updated_by: known.updated_by.clone(),
+                update_time: known.update_time,
+                ..rule
+            };
+            if wanted == known {
+                return Ok(Applied::Unchanged);
+            }
+            let request = UpdateRuleRequest { rule: Some(wanted) };
+            actions.update_rule(request).await.map_err(|status| told(&status))?;
+            Ok(Applied::Changed)
+        }
+    }
+}
+
+async fn apply_endpoint(actions: &mut Actions, endpoint: Endpoint) -> anyhow::Result<Applied> {
+    let found = actions.get_endpoint(GetEndpointRequest { name: endpoint.name.clone() }).await;
+    match found.map(|found| found.into_inner().endpoint.unwrap_or_default()) {
+        Err(status) if status.code() == Code::NotFound => {
+            let request = CreateEndpointRequest { endpoint: Some(endpoint) };
+            let made = actions.create_endpoint(request).await.map_err(|status| told(&status))?.into_inner();
+            eprintln!(
+                "its receiver verifies with this, which cannot be shown again: {}",
+                made.verification_key
+            );
+            Ok(Applied::Made)
+        }
+        Err(status) => Err(told(&status)),
+        Ok(known) => {
+            let wanted = Endpoint {
+                etag: known.etag.clone(),
+                disabled_reason: known.disabled_reason.clone(),
+                health: known.health,
+                created_by: known.created_by.clone(),
+                create_time: known.create_time,
+                updated_by: known.updated_by.clone(),
+                update_time: known.update_time,
+                ..endpoint
+            };
+            if wanted == known {
+                return Ok(Applied::Unchanged);
+            }
+            let request = UpdateEndpointRequest { endpoint: Some(wanted) };
+            actions.update_endpoint(request).await.map_err(|status| told(&status))?;
+            Ok(Applied::Changed)
+        }
+    }
+}

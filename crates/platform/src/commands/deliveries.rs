@@ -1,0 +1,143 @@
+//! `cornjacket deliveries`: what is told to endpoints, and every attempt at it.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use cornjacket_proto::actions::attempt::Outcome;
+use cornjacket_proto::actions::delivery::State;
+use cornjacket_proto::actions::{Attempt, Delivery, GetDeliveryRequest, ListDeliveriesRequest};
+
+use super::client::{Server, told};
+use super::table;
+use crate::config::Settings;
+use crate::telemetry;
+
+/// Flags of `cornjacket deliveries`.
+#[derive(Debug, Args)]
+pub struct Deliveries {
+    #[command(flatten)]
+    server: Server,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List deliveries, the newest first.
+    List {
+        /// To this endpoint.
+        #[arg(long)]
+        endpoint: Option<String>,
+        /// By this rule.
+        #[arg(long)]
+        rule: Option<String>,
+        /// Of this state.
+        #[arg(long)]
+        state: Option<Wanted>,
+        /// So many, at the most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=1_000))]
+        limit: i32,
+    },
+    /// Show a delivery with its attempts.
+    Show {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Wanted {
+    Pending,
+    Sending,
+    Delivered,
+    Dead,
+}
+
+impl Deliveries {
+    /// Prints them.
+    pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        telemetry::block_on(&settings.log, async {
+            match self.verb {
+                Verb::List { endpoint, rule, state, limit } => {
+                    let request = ListDeliveriesRequest {
+                        endpoint: endpoint.unwrap_or_default(),
+                        rule: rule.unwrap_or_default(),
+                        state: state.map_or(State::Unspecified, State::from).into(),
+                        page_size: limit,
+                        page_token: String::new(),
+                    };
+                    list(&self.server, settings, request).await
+                }
+                Verb::Show { id } => show(&self.server, settings, id).await,
+            }
+        })
+    }
+}
+
+impl From<Wanted> for State {
+    fn from(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::Pending => Self::Pending,
+            Wanted::Sending => Self::Sending,
+            Wanted::Delivered => Self::Delivered,
+            Wanted::Dead => Self::Dead,
+        }
+    }
+}
+
+async fn list(server: &Server, settings: &Settings, request: ListDeliveriesRequest) -> anyhow::Result<()> {
+    let mut actions = server.actions(settings).await?;
+    let found = actions.list_deliveries(request).await.map_err(|status| told(&status))?.into_inner();
+    let head = ["delivery", "endpoint", "rule", "event", "state", "attempts", "reason"];
+    print!("{}", table::of(&head, found.deliveries.into_iter().map(row)));
+    if !found.next_page_token.is_empty() {
+        eprintln!("there are more: --limit");
+    }
+    Ok(())
+}
+
+fn row(delivery: Delivery) -> [String; 7] {
+    let state = state_of(&delivery);
+    let event = format!("{}/{}", delivery.event_source, delivery.event_id);
+    let attempts = delivery.attempts.to_string();
+    [delivery.id, delivery.endpoint, delivery.rule, event, state, attempts, delivery.reason]
+}
+
+/// In a word.
+pub(super) fn state_of(delivery: &Delivery) -> String {
+    delivery.state().as_str_name().trim_start_matches("STATE_").to_lowercase()
+}
+
+async fn show(server: &Server, settings: &Settings, id: String) -> anyhow::Result<()> {
+    let mut actions = server.actions(settings).await?;
+    let found = actions.get_delivery(GetDeliveryRequest { id }).await.map_err(|status| told(&status))?;
+    let found = found.into_inner();
+    let delivery = found.delivery.unwrap_or_default();
+    println!(
+        "{} to {}: {}{}",
+        delivery.id,
+        delivery.endpoint,
+        state_of(&delivery),
+        if delivery.reason.is_empty() { String::new() } else { format!(" ({})", delivery.reason) }
+    );
+    let head = ["attempt", "began", "took", "outcome", "status", "address", "error"];
+    print!("{}", table::of(&head, found.attempts.into_iter().map(attempt_row)));
+    Ok(())
+}
+
+fn attempt_row(attempt: Attempt) -> [String; 7] {
+    let took = attempt.latency.and_then(|latency| Duration::try_from(latency).ok());
+    let outcome = match attempt.outcome() {
+        Outcome::Unspecified => "under way".to_owned(),
+        outcome => outcome.as_str_name().trim_start_matches("OUTCOME_").to_lowercase(),
+    };
+    [
+        attempt.number.to_string(),
+        attempt.start_time.unwrap_or_default().to_string(),
+        took.map_or_else(|| "-".to_owned(), |took| format!("{} ms", took.as_millis())),
+        outcome,
+        if attempt.status == 0 { "-".to_owned() } else { attempt.status.to_string() },
+        attempt.address,
+        attempt.error,
+    ]
+}
