@@ -146,6 +146,7 @@ impl Meant<'_> {
                 title: said.title,
                 text: said.text,
                 event: Some(event.clone()),
+                ..Message::default()
             };
             Ok(NewDelivery {
                 id: ids::delivery(decision, endpoint),

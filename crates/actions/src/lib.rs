@@ -34,6 +34,6 @@ pub use deliverer::Deliverer;
 pub use dispatcher::Dispatcher;
 pub use endpoint::Makers;
 pub use limits::Rate;
-pub use message::Message;
+pub use message::{AlarmChange, Message};
 pub use rpc::ActionRpc;
 pub use verifying::{NotVerified, Verifier};

@@ -24,4 +24,26 @@ pub struct Message {
     /// What happened, with its position in the log.
     #[prost(message, optional, tag = "6")]
     pub event: Option<Event>,
+    /// The alarm that it is about, by its key; empty where it is about none.
+    #[prost(string, tag = "7")]
+    pub alarm_key: String,
+    /// What has become of that alarm.
+    #[prost(enumeration = "AlarmChange", tag = "8")]
+    pub alarm_change: i32,
+}
+
+/// What has become of an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum AlarmChange {
+    /// Nothing: it is about no alarm.
+    None = 0,
+    /// It was raised, or raised again.
+    Raised = 1,
+    /// It matters more, or less.
+    SeverityChanged = 2,
+    /// Somebody has taken it on.
+    Acknowledged = 3,
+    /// It is over.
+    Cleared = 4,
 }
