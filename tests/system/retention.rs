@@ -154,14 +154,22 @@ async fn samples(cornjacket: &Cornjacket, token: &str) -> anyhow::Result<usize> 
     Ok(answer.series.iter().map(|series| series.samples.len()).sum())
 }
 
-/// Whether those who think about samples are as far as those who fold them; they have no token to wait for.
-fn think_as_far(consumers: &[ConsumerProgress]) -> bool {
-    let places = |name: &str| -> BTreeMap<u32, u64> {
-        let own = consumers.iter().filter(|one| one.consumer == name && one.topic == "sensor-events");
+/// Whether those whom no token waits for are as far as those who fold: who thinks about samples, and who acts on everything.
+fn others_are_as_far(consumers: &[ConsumerProgress], last_action: u64) -> bool {
+    let places = |name: &str, topic: &str| -> BTreeMap<u32, u64> {
+        let own = consumers.iter().filter(|one| one.consumer == name && one.topic == topic);
         own.map(|one| (one.partition, one.last_position)).collect()
     };
-    let folded = places("device_state");
-    ["inference", "remote"].into_iter().map(places).all(|thought| thought == folded)
+    let as_far = |(name, other, topic): (&str, &str, &str)| places(name, topic) == places(other, topic);
+    let pairs = [
+        ("inference", "device_state", "sensor-events"),
+        ("remote", "device_state", "sensor-events"),
+        ("actions", "device_state", "sensor-events"),
+        ("actions", "system_status", "system-events"),
+    ];
+    // Nobody else reads what users do, for now.
+    let acted = places("actions", "user-actions").into_values().max();
+    pairs.into_iter().all(as_far) && acted == Some(last_action)
 }
 
 /// Today: everybody has read everything but one consumer, which is paused. The first position that it has not read, and
@@ -179,8 +187,9 @@ async fn one_stays_behind(cornjacket: &Cornjacket, tokens: &mut Tokens) -> anyho
     let last = append(cornjacket, 0..=SUBJECTS, "leave", tokens).await?;
     answers(cornjacket, &["device_state", "system_status"], tokens).await?;
     assert_eq!(samples(cornjacket, &tokens[&("device_state", 0)]).await?, 3);
-    wait::until(DEADLINE, "all samples were thought about", async || {
-        cornjacket.consumers().await.is_ok_and(|all| think_as_far(&all))
+    let left = events(cornjacket, "user.action").await?.last().map_or(0, |event| event.position);
+    wait::until(DEADLINE, "everybody else has read everything", async || {
+        cornjacket.consumers().await.is_ok_and(|all| others_are_as_far(&all, left))
     })
     .await?;
     stop(process).await?;

@@ -135,7 +135,7 @@ async fn a_gateway_calls_services_of_another_process_by_mtls() -> anyhow::Result
     let folder = tempfile::tempdir()?;
     let url = format!("sqlite://{}", folder.path().join("cornjacket.db").display());
     let at = |port: u16| format!("https://localhost:{port}");
-    let (ingest, query) = (at(services.ingest), at(services.query));
+    let (ingest, query, actions) = (at(services.ingest), at(services.query), at(services.actions));
     let (certificate, key) = (ours.pki.file("client.pem"), ours.pki.file("client.key"));
     let strangers = Pki::new("strangers")?;
     for (ca, expected) in [(&ours.pki, 200), (&strangers, 503)] {
@@ -143,6 +143,7 @@ async fn a_gateway_calls_services_of_another_process_by_mtls() -> anyhow::Result
             ("store.url", &url),
             ("gateway.ingest_url", &ingest),
             ("gateway.query_url", &query),
+            ("gateway.actions_url", &actions),
             ("tls.ca", &ca.file("ca.pem")),
             ("tls.client_certificate", &certificate),
             ("tls.client_key", &key),

@@ -32,6 +32,7 @@ fn message() -> Message {
         title: "pump-7 is too hot\r".to_owned(),
         text: "91 °C\nsince \"noon\"".to_owned(),
         event: Some(event),
+        ..Message::default()
     }
 }
 
