@@ -15,6 +15,7 @@ mod system {
     pub mod receiver;
     pub mod tools;
 
+    mod alarmed;
     mod anomalies;
     mod backtest;
     mod bus_tail;

@@ -76,8 +76,9 @@ create table actions.deliveries (
     rule_version integer not null,
     source text not null,
     event_id text not null,
-    -- Deliveries of one key keep their order where the endpoint asks for it.
+    -- Deliveries of one key keep their order where the endpoint, or the delivery, asks for it.
     order_key text not null,
+    ordered boolean not null,
     -- What is smaller goes first.
     priority smallint not null,
     message bytea not null,
@@ -119,6 +120,34 @@ create table actions.attempts (
 -- Limits count attempts.
 create index attempts_began on actions.attempts (began_at);
 create index attempts_endpoint on actions.attempts (endpoint, began_at);
+
+-- What lasts until it is over: one of each key.
+create table actions.alarms (
+    key text primary key,
+    -- 'open', 'acknowledged' or 'cleared'.
+    state text not null,
+    -- As Severity numbers it.
+    severity smallint not null,
+    rule text not null,
+    rule_version integer not null,
+    -- The decision that raised it.
+    decision text not null,
+    source text not null,
+    event_id text not null,
+    subject text not null,
+    title text not null,
+    -- The event that raised it.
+    event bytea not null,
+    -- Whether somebody was told that it lasts.
+    told boolean not null,
+    raised_count bigint not null,
+    event_count bigint not null,
+    raised_at timestamptz not null,
+    acknowledged_at timestamptz,
+    acknowledged_by text,
+    cleared_at timestamptz,
+    last_position bigint not null
+) with (fillfactor = 70);
 
 -- How endpoints are doing. Those that have had no answer have no row.
 create table actions.health (

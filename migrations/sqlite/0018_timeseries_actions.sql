@@ -71,8 +71,9 @@ create table deliveries (
     rule_version integer not null,
     source text not null,
     event_id text not null,
-    -- Deliveries of one key keep their order where the endpoint asks for it.
+    -- Deliveries of one key keep their order where the endpoint, or the delivery, asks for it.
     order_key text not null,
+    ordered integer not null,
     -- What is smaller goes first.
     priority integer not null,
     message blob not null,
@@ -113,6 +114,34 @@ create table attempts (
 -- Limits count attempts.
 create index attempts_began on attempts (began_at);
 create index attempts_endpoint on attempts (endpoint, began_at);
+
+-- What lasts until it is over: one of each key.
+create table alarms (
+    key text primary key,
+    -- 'open', 'acknowledged' or 'cleared'.
+    state text not null,
+    -- As Severity numbers it.
+    severity integer not null,
+    rule text not null,
+    rule_version integer not null,
+    -- The decision that raised it.
+    decision text not null,
+    source text not null,
+    event_id text not null,
+    subject text not null,
+    title text not null,
+    -- The event that raised it.
+    event blob not null,
+    -- Whether somebody was told that it lasts.
+    told integer not null,
+    raised_count integer not null,
+    event_count integer not null,
+    raised_at integer not null,
+    acknowledged_at integer,
+    acknowledged_by text,
+    cleared_at integer,
+    last_position integer not null
+) strict;
 
 -- How endpoints are doing. Those that have had no answer have no row.
 create table health (

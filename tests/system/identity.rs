@@ -255,6 +255,9 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("ActionService.ListEndpoints", json!({}), Refused, Refused),
         ("ActionService.UpdateEndpoint", json!({"endpoint": endpoint}), Refused, Refused),
         ("ActionService.DeleteEndpoint", json!({"name": "e"}), Refused, Refused),
+        ("ActionService.ListAlarms", json!({}), Refused, Refused),
+        ("ActionService.AcknowledgeAlarm", json!({"key": "k"}), Refused, Refused),
+        ("ActionService.ClearAlarm", json!({"key": "k"}), Refused, Refused),
         ("ActionService.ListDeliveries", json!({}), Refused, Refused),
         ("ActionService.GetDelivery", json!({"id": "d"}), Refused, Refused),
         (

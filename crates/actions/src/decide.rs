@@ -1,9 +1,10 @@
 //! What becomes of an event that a rule means. Pure: everything that a decision depends on is given.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use cornjacket_domain::Timestamp;
-use cornjacket_store::{Decision, Outcome, Window};
+use cornjacket_store::{Alarm, Decision, Outcome, Window};
 
 use crate::ids;
 
@@ -45,20 +46,41 @@ pub struct Happening<'a> {
 }
 
 impl Terms<'_> {
-    /// Decides. `window` is the last that the rule began for the event's type and subject.
-    pub fn decide(&self, event: &Happening<'_>, window: Option<&Window>, now: Timestamp) -> Decision {
+    /// What becomes of an event that is not told for what it is itself; nothing when it may be told.
+    pub fn refuses(&self, event: &Happening<'_>, now: Timestamp) -> Option<Decision> {
         if event.depth >= DEPTH {
             let reason = format!("it comes of {} of our own doings, one out of another", event.depth);
-            return self.untold(event, Outcome::Loop, reason);
+            return Some(self.untold(event, Outcome::Loop, reason));
         }
         if event.stored + self.max_age < now {
             let reason = format!("it was older than {:?} when it was decided on", self.max_age);
-            return self.untold(event, Outcome::Stale, reason);
+            return Some(self.untold(event, Outcome::Stale, reason));
         }
+        None
+    }
+
+    /// What becomes of an event that is told by itself, unless the same was told shortly before. `window` is the last that the rule
+    /// began for the event's type and subject.
+    pub fn by_window(&self, event: &Happening<'_>, window: Option<&Window>) -> Decision {
         match window {
-            Some(window) if event.stored < window.since + self.window => self.repeat(event, window),
+            Some(window) if event.stored < window.since + self.window => {
+                let reason = format!("told within {:?} before, by {}", self.window, window.decision);
+                self.repeat(event, &window.decision, reason)
+            }
             _ => self.sent(event),
         }
+    }
+
+    /// It says no more of an alarm than is known.
+    pub fn by_alarm(&self, event: &Happening<'_>, alarm: &Alarm) -> Decision {
+        let reason = format!("the alarm {:?} lasts, and was told of by {}", alarm.key, alarm.decision);
+        self.repeat(event, &alarm.decision, reason)
+    }
+
+    /// It ends what nobody had been told of.
+    pub fn ends_unseen(&self, event: &Happening<'_>, alarm: &Alarm) -> Decision {
+        let reason = format!("nobody had been told of the alarm {:?}, which is over", alarm.key);
+        self.untold(event, Outcome::Untold, reason)
     }
 
     /// What becomes of an event of which it could not be found out whether the rule means it, or what to say.
@@ -66,16 +88,16 @@ impl Terms<'_> {
         self.untold(event, Outcome::Failed, reason)
     }
 
-    fn sent(&self, event: &Happening<'_>) -> Decision {
+    /// It is told.
+    pub fn sent(&self, event: &Happening<'_>) -> Decision {
         let id = ids::decision(self.rule, event.source, event.id);
         self.decision(event, id, Outcome::Sent, String::new())
     }
 
     /// All repeats of one are one.
-    fn repeat(&self, event: &Happening<'_>, window: &Window) -> Decision {
-        let reason = format!("told within {:?} before, by {}", self.window, window.decision);
-        let decision = self.decision(event, ids::repeats(&window.decision), Outcome::Deduplicated, reason);
-        Decision { because: Some(window.decision.clone()), ..decision }
+    fn repeat(&self, event: &Happening<'_>, of: &str, reason: String) -> Decision {
+        let decision = self.decision(event, ids::repeats(of, self.rule), Outcome::Deduplicated, reason);
+        Decision { because: Some(of.to_owned()), ..decision }
     }
 
     fn untold(&self, event: &Happening<'_>, outcome: Outcome, reason: String) -> Decision {
@@ -105,15 +127,30 @@ impl Terms<'_> {
     }
 }
 
-/// Puts a decision to those before it, of which one may be the same: that then has one event more.
-pub fn fold(decisions: &mut Vec<Decision>, decision: Decision) {
-    match decisions.iter_mut().find(|one| one.id == decision.id) {
-        Some(known) => {
+/// Decisions of a batch, in which repeats of one are one.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    all: Vec<Decision>,
+    places: HashMap<String, usize>,
+}
+
+impl Decisions {
+    /// Takes one more; where it is there already, that has one event more.
+    pub fn add(&mut self, decision: Decision) {
+        if let Some(place) = self.places.get(&decision.id) {
+            let known = &mut self.all[*place];
             known.count += decision.count;
             known.last_time = known.last_time.max(decision.last_time);
             known.last_position = known.last_position.max(decision.last_position);
+        } else {
+            self.places.insert(decision.id.clone(), self.all.len());
+            self.all.push(decision);
         }
-        None => decisions.push(decision),
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn all(&self) -> &[Decision] {
+        &self.all
     }
 }
 
@@ -140,32 +177,36 @@ mod tests {
         }
     }
 
+    fn decide(event: &Happening<'_>, window: Option<&Window>, now: Timestamp) -> Decision {
+        TERMS.refuses(event, now).unwrap_or_else(|| TERMS.by_window(event, window))
+    }
+
     fn window(second: u64) -> Window {
         Window { decision: "dec_first".into(), since: at(second) }
     }
 
     #[test]
     fn what_is_new_is_told_and_repeats_are_one_decision() {
-        let first = TERMS.decide(&event("1", 0), None, at(0));
+        let first = decide(&event("1", 0), None, at(0));
         assert_eq!((first.outcome, first.count, first.because), (Outcome::Sent, 1, None));
-        let repeat = TERMS.decide(&event("2", 299), Some(&window(0)), at(300));
+        let repeat = decide(&event("2", 299), Some(&window(0)), at(300));
         assert_eq!((repeat.outcome, repeat.because.as_deref()), (Outcome::Deduplicated, Some("dec_first")));
         assert!(repeat.reason.contains("dec_first"), "{}", repeat.reason);
-        assert_eq!(TERMS.decide(&event("3", 1), Some(&window(0)), at(1)).id, repeat.id);
-        let later = TERMS.decide(&event("4", 300), Some(&window(0)), at(300));
+        assert_eq!(decide(&event("3", 1), Some(&window(0)), at(1)).id, repeat.id);
+        let later = decide(&event("4", 300), Some(&window(0)), at(300));
         assert_eq!(later.outcome, Outcome::Sent, "the window is over");
         assert_ne!(later.id, first.id);
         let open = Terms { window: Duration::ZERO, ..TERMS };
-        assert_eq!(open.decide(&event("5", 0), Some(&window(0)), at(0)).outcome, Outcome::Sent);
+        assert_eq!(open.by_window(&event("5", 0), Some(&window(0))).outcome, Outcome::Sent);
     }
 
     #[test]
     fn what_is_old_or_comes_round_again_is_not_told() {
         let hour = 3_600;
-        assert_eq!(TERMS.decide(&event("1", 0), None, at(hour)).outcome, Outcome::Sent);
-        let stale = TERMS.decide(&event("1", 0), None, at(hour + 1));
+        assert_eq!(decide(&event("1", 0), None, at(hour)).outcome, Outcome::Sent);
+        let stale = decide(&event("1", 0), None, at(hour + 1));
         assert_eq!(stale.outcome, Outcome::Stale);
-        let deep = |depth| TERMS.decide(&Happening { depth, ..event("1", 0) }, None, at(0)).outcome;
+        let deep = |depth| decide(&Happening { depth, ..event("1", 0) }, None, at(0)).outcome;
         assert_eq!([3, 4, 5].map(deep), [Outcome::Sent, Outcome::Loop, Outcome::Loop]);
         let failed = TERMS.failed(&event("1", 0), "no such key".into());
         assert_eq!((failed.outcome, failed.reason.as_str()), (Outcome::Failed, "no such key"));
@@ -174,13 +215,12 @@ mod tests {
 
     #[test]
     fn the_same_is_counted() {
-        let mut decisions = Vec::new();
+        let mut decisions = Decisions::default();
         for (id, second) in [("1", 5), ("2", 9), ("3", 7)] {
-            fold(&mut decisions, TERMS.decide(&event(id, second), Some(&window(0)), at(9)));
+            decisions.add(decide(&event(id, second), Some(&window(0)), at(9)));
         }
-        fold(&mut decisions, TERMS.decide(&event("4", 9), None, at(9)));
-        assert_eq!(decisions.len(), 2);
-        let repeats = &decisions[0];
+        decisions.add(decide(&event("4", 9), None, at(9)));
+        let [repeats, _] = decisions.all() else { panic!("{decisions:?}") };
         assert_eq!((repeats.count, repeats.event_id.as_str(), repeats.position), (3, "1", 6));
         assert_eq!((repeats.first_time, repeats.last_time, repeats.last_position), (at(5), at(9), 10));
     }

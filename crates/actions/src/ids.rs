@@ -7,9 +7,9 @@ pub fn decision(rule: &str, source: &str, event_id: &str) -> String {
     id_of(["decision", rule, source, event_id])
 }
 
-/// Of the decision on all repeats of one.
-pub fn repeats(decision: &str) -> String {
-    id_of(["repeats", decision])
+/// Of the decision of a rule on all repeats of one.
+pub fn repeats(decision: &str, rule: &str) -> String {
+    id_of(["repeats", decision, rule])
 }
 
 /// Of the decision on events of one kind that are not told for one reason, within a span of time that has a number.
@@ -36,7 +36,7 @@ mod tests {
     fn the_same_has_the_same_id_and_nothing_else_has() {
         assert_eq!(decision("hot", "sensors", "7"), decision("hot", "sensors", "7"));
         assert_ne!(decision("a", "bc", "d"), decision("ab", "c", "d"));
-        assert_ne!(repeats("a"), delivery("a", ""));
+        assert_ne!(repeats("a", "b"), delivery("a", "b"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Act: rules decide which events are told, and endpoints are told.
 
+mod alarms;
 mod breaker;
 pub mod channels;
 mod claim;

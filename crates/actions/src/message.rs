@@ -47,3 +47,16 @@ pub enum AlarmChange {
     /// It is over.
     Cleared = 4,
 }
+
+impl AlarmChange {
+    /// As receivers are told; nothing where there is none.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Raised => Some("raised"),
+            Self::SeverityChanged => Some("severity-changed"),
+            Self::Acknowledged => Some("acknowledged"),
+            Self::Cleared => Some("cleared"),
+        }
+    }
+}

@@ -9,9 +9,9 @@ use cornjacket_store::{Definition, DefinitionKind, Definitions};
 use prost::Message as _;
 
 use crate::channels;
-use crate::rules::{Escape, Rule, View};
+use crate::rules::{Escape, Rule};
 
-/// Rules that are not disabled, and how the endpoints that they name read texts.
+/// The rules, and how the endpoints that they name read texts.
 #[derive(Debug)]
 pub struct RuleSet {
     /// Of the definitions that they were made of.
@@ -41,9 +41,14 @@ impl RuleSet {
 
     /// The rules that look at an event: those that there were when it was stored.
     pub fn looking_at<'a>(&'a self, event: &'a Delivered) -> impl Iterator<Item = &'a Rule> {
-        let was_there = |known: &&Known| event.ingest_time >= known.since;
-        let looking = self.rules.iter().filter(was_there).filter(|known| known.rule.matches(&event.event));
+        let decides = |known: &&Known| !known.rule.is_disabled() && event.ingest_time >= known.since;
+        let looking = self.rules.iter().filter(decides).filter(|known| known.rule.matches(&event.event));
         looking.map(|known| &known.rule)
+    }
+
+    /// The rule of that name, also when it is disabled.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().map(|known| &known.rule).find(|rule| rule.name() == name)
     }
 
     /// How an endpoint reads texts; nothing when there is none.
@@ -66,10 +71,5 @@ fn known(definition: &Definition) -> Option<Known> {
         );
     };
     let rule = rule.inspect_err(refused).ok()?;
-    (!rule.is_disabled()).then_some(Known { rule, since: definition.made.at })
-}
-
-/// Whether a condition is true of an event; or why that cannot be said.
-pub fn holds(rule: &Rule, view: &View<'_>) -> Result<bool, String> {
-    rule.holds(view).map_err(|error| format!("its condition could not be evaluated: {error}"))
+    Some(Known { rule, since: definition.made.at })
 }

@@ -19,6 +19,7 @@ pub fn delivery(id: &str, endpoint: &str) -> Delivery {
             source: "sensors".into(),
             event_id: "7".into(),
             order_key: "pump-7".into(),
+            ordered: false,
             priority: 1,
             message: Vec::new(),
             now: NOW,

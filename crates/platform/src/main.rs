@@ -69,6 +69,8 @@ enum Command {
     Feedback(commands::feedback::Feedback),
     /// Show what series are watched with, and change it.
     Models(commands::models::Models),
+    /// Show what lasts until it is over; take it on, or end it.
+    Alarms(commands::alarms::Alarms),
     /// Make rules and endpoints of a file.
     Apply(commands::apply::Apply),
     /// Show what is told to endpoints, and every attempt at it.
@@ -155,6 +157,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Feedback(feedback) => feedback.run(&settings),
         Command::Backtest(backtest) => backtest.run(&settings),
         Command::Models(models) => models.run(&settings),
+        Command::Alarms(alarms) => alarms.run(&settings),
         Command::Apply(apply) => apply.run(&settings),
         Command::Deliveries(deliveries) => deliveries.run(&settings),
         Command::Endpoints(endpoints) => endpoints.run(&settings),

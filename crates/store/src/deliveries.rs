@@ -65,6 +65,8 @@ pub struct NewDelivery {
     pub event_id: String,
     /// Deliveries of one key keep their order, where the endpoint asks for it.
     pub order_key: String,
+    /// Whether this one keeps its order, whatever its endpoint asks for.
+    pub ordered: bool,
     /// What is smaller goes first.
     pub priority: i16,
     /// What is said.

@@ -19,13 +19,16 @@ pub enum Outcome {
     Stale,
     /// It comes of too many of our own doings.
     Loop,
+    /// It ended what nobody had been told of.
+    Untold,
     /// Whether the rule means it could not be found out, or it could not be put into words.
     Failed,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Sent, Self::Deduplicated, Self::Stale, Self::Loop, Self::Failed];
+    pub const ALL: [Self; 6] =
+        [Self::Sent, Self::Deduplicated, Self::Stale, Self::Loop, Self::Untold, Self::Failed];
 
     /// As it is kept.
     pub const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Outcome {
             Self::Deduplicated => "deduplicated",
             Self::Stale => "stale",
             Self::Loop => "loop",
+            Self::Untold => "untold",
             Self::Failed => "failed",
         }
     }

@@ -3,6 +3,7 @@
 //! Each port is a file here ([`event_log`]) with a file of the same name in `postgres/` and in `sqlite/`. `suite.rs`
 //! holds the laws of every port and runs them on both.
 
+pub mod alarms;
 pub mod audit;
 pub mod consumers;
 pub mod dead_letters;
@@ -31,6 +32,7 @@ pub mod sqlite;
 mod tail;
 mod wakes;
 
+pub use alarms::{Alarm, AlarmState, Alarms, AlarmsTx};
 pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use cornjacket_domain::Topic;
 
 use crate::StoreError;
+use crate::alarms::AlarmsTx;
 use crate::dead_letters::DeadLettersTx;
 use crate::definitions::DefinitionsTx;
 use crate::deliveries::DeliveriesTx;
@@ -75,6 +76,7 @@ pub trait Tx:
     + DefinitionsTx
     + LedgerTx
     + DeliveriesTx
+    + AlarmsTx
 {
     /// The last position whose effect was in when it began; 0 for one that moves no progress.
     fn reached(&self) -> u64;

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresConsumers, PostgresDeadLetters, PostgresDefining, PostgresDeliveries, PostgresDevices,
-    PostgresDoors, PostgresEventLog, PostgresLeases, PostgresLedger, PostgresModels, PostgresOffsets,
-    PostgresOutbox, PostgresOutlooks, PostgresRebuilds, PostgresSeriesRetention, PostgresSnapshots,
-    PostgresStore, RelayCheckpoint,
+    PostgresAlarms, PostgresConsumers, PostgresDeadLetters, PostgresDefining, PostgresDeliveries,
+    PostgresDevices, PostgresDoors, PostgresEventLog, PostgresLeases, PostgresLedger, PostgresModels,
+    PostgresOffsets, PostgresOutbox, PostgresOutlooks, PostgresRebuilds, PostgresSeriesRetention,
+    PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteConsumers, SqliteDeadLetters, SqliteDefining, SqliteDeliveries, SqliteDevices, SqliteDoors,
-    SqliteEventLog, SqliteLeases, SqliteLedger, SqliteModels, SqliteOffsets, SqliteOutbox, SqliteOutlooks,
-    SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
+    SqliteAlarms, SqliteConsumers, SqliteDeadLetters, SqliteDefining, SqliteDeliveries, SqliteDevices,
+    SqliteDoors, SqliteEventLog, SqliteLeases, SqliteLedger, SqliteModels, SqliteOffsets, SqliteOutbox,
+    SqliteOutlooks, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
 };
 use crate::{
-    Consumers, DeadLetters, Defining, Deliveries, Devices, Doors, EventLog, Leases, Ledger, Models, Offsets,
-    Outbox, Outlooks, Rebuilds, SeriesRetention, Snapshots, StoreError,
+    Alarms, Consumers, DeadLetters, Defining, Deliveries, Devices, Doors, EventLog, Leases, Ledger, Models,
+    Offsets, Outbox, Outlooks, Rebuilds, SeriesRetention, Snapshots, StoreError,
 };
 
 /// Every port onto one store.
@@ -38,6 +38,8 @@ pub struct Store {
     pub ledger: Arc<dyn Ledger>,
     /// What is told to endpoints.
     pub deliveries: Arc<dyn Deliveries>,
+    /// What lasts until it is over.
+    pub alarms: Arc<dyn Alarms>,
     /// What consumers say of themselves.
     pub consumers: Arc<dyn Consumers>,
     /// Where questions are answered from.
@@ -118,6 +120,7 @@ impl Store {
             defining: Arc::new(SqliteDefining::new(store.clone())),
             ledger: Arc::new(SqliteLedger::new(store.clone())),
             deliveries: Arc::new(SqliteDeliveries::new(store.clone())),
+            alarms: Arc::new(SqliteAlarms::new(store.clone())),
             consumers: Arc::new(SqliteConsumers::new(store.clone())),
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
@@ -142,6 +145,7 @@ impl Store {
             defining: Arc::new(PostgresDefining::new(store.clone())),
             ledger: Arc::new(PostgresLedger::new(store.clone())),
             deliveries: Arc::new(PostgresDeliveries::new(store.clone())),
+            alarms: Arc::new(PostgresAlarms::new(store.clone())),
             consumers: Arc::new(PostgresConsumers::new(store.clone())),
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),

@@ -1,5 +1,6 @@
 //! The laws of every port, run on every backend.
 
+mod alarms;
 mod consumers;
 mod copy;
 mod dead_letters;

@@ -11,6 +11,8 @@
 //! | `cornjacketseverity` | `info`, `warning`, `error` or `critical` |
 //! | `cornjackettitle` | one line |
 //! | `cornjackettext` | more; left out when there is none |
+//! | `cornjacketalarm` | the key of the alarm that it is about |
+//! | `cornjacketalarmchange` | what has become of it: `raised`, `severity-changed`, `acknowledged` or `cleared` |
 //!
 //! Strings of CloudEvents have no control characters: lines end with U+2028 (line separator), and other such characters are
 //! spaces. Attributes that the event itself has under these names are not sent.
@@ -128,6 +130,8 @@ fn body(message: &Message) -> Result<String, String> {
         ),
         ("cornjackettitle", text(&message.title)),
         ("cornjackettext", text(&message.text)),
+        ("cornjacketalarm", text(&message.alarm_key)),
+        ("cornjacketalarmchange", message.alarm_change().name().map(|name| Value::String(name.to_owned()))),
     ];
     for (name, value) in said {
         event.attributes.remove(name);

@@ -1,5 +1,6 @@
 //! `cornjacket.actions.v1.ActionService`, a file for each kind of thing.
 
+mod alarms;
 mod definitions;
 mod deliveries;
 mod endpoints;
@@ -11,15 +12,17 @@ use std::sync::Arc;
 use cornjacket_domain::{Caller, Clock};
 use cornjacket_proto::actions::action_service_server::{ActionService, ActionServiceServer};
 use cornjacket_proto::actions::{
+    AcknowledgeAlarmRequest, AcknowledgeAlarmResponse, ClearAlarmRequest, ClearAlarmResponse,
     CreateEndpointRequest, CreateEndpointResponse, CreateRuleRequest, CreateRuleResponse,
     DeleteEndpointRequest, DeleteEndpointResponse, DeleteRuleRequest, DeleteRuleResponse,
     ExplainNotificationRequest, ExplainNotificationResponse, GetDeliveryRequest, GetDeliveryResponse,
-    GetEndpointRequest, GetEndpointResponse, GetRuleRequest, GetRuleResponse, ListDeliveriesRequest,
-    ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse, ListRulesRequest, ListRulesResponse,
-    UpdateEndpointRequest, UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
+    GetEndpointRequest, GetEndpointResponse, GetRuleRequest, GetRuleResponse, ListAlarmsRequest,
+    ListAlarmsResponse, ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest,
+    ListEndpointsResponse, ListRulesRequest, ListRulesResponse, UpdateEndpointRequest,
+    UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{Defining, Deliveries, EventLog, Ledger, Snapshots, StoreError};
+use cornjacket_store::{Alarms, Defining, Deliveries, EventLog, Ledger, Offsets, Snapshots, StoreError};
 use tonic::{Request, Response, Status};
 
 use crate::endpoint::Makers;
@@ -33,6 +36,10 @@ pub struct ActionRpc {
     pub ledger: Arc<dyn Ledger>,
     /// What is told.
     pub deliveries: Arc<dyn Deliveries>,
+    /// What lasts until it is over.
+    pub alarms: Arc<dyn Alarms>,
+    /// Opens transactions.
+    pub offsets: Arc<dyn Offsets>,
     /// Keeps what operators did.
     pub log: Arc<dyn EventLog>,
     /// Where events are looked up.
@@ -159,6 +166,29 @@ impl ActionService for ActionRpc {
         request: Request<GetDeliveryRequest>,
     ) -> Result<Response<GetDeliveryResponse>, Status> {
         Ok(Response::new(deliveries::get(self, request).await?))
+    }
+
+    async fn list_alarms(
+        &self,
+        request: Request<ListAlarmsRequest>,
+    ) -> Result<Response<ListAlarmsResponse>, Status> {
+        Ok(Response::new(alarms::list(self, request).await?))
+    }
+
+    async fn acknowledge_alarm(
+        &self,
+        request: Request<AcknowledgeAlarmRequest>,
+    ) -> Result<Response<AcknowledgeAlarmResponse>, Status> {
+        let alarm = Some(alarms::acknowledge(self, request).await?);
+        Ok(Response::new(AcknowledgeAlarmResponse { alarm }))
+    }
+
+    async fn clear_alarm(
+        &self,
+        request: Request<ClearAlarmRequest>,
+    ) -> Result<Response<ClearAlarmResponse>, Status> {
+        let alarm = Some(alarms::clear(self, request).await?);
+        Ok(Response::new(ClearAlarmResponse { alarm }))
     }
 
     async fn explain_notification(

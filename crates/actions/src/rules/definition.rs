@@ -8,6 +8,7 @@ use cornjacket_domain::violation::Reason;
 use cornjacket_proto::actions::{self as proto, Severity};
 
 use super::Rule;
+use super::alarm::Alarm;
 use super::condition::Condition;
 use super::matching::Matching;
 use super::template::Template;
@@ -48,6 +49,7 @@ impl Rule {
             problems.duration("max_age", definition.max_age.as_ref(), Duration::from_secs(1), MAX_AGE);
         let condition = problems.condition(&definition.condition);
         let template = problems.template(definition.template.as_ref());
+        let alarm = definition.alarm.as_ref().and_then(|alarm| problems.alarm(alarm));
         match template {
             Some(template) if problems.0.is_empty() => Ok(Self {
                 name: definition.name.clone(),
@@ -56,6 +58,7 @@ impl Rule {
                 condition,
                 severity,
                 template,
+                alarm,
                 endpoints: definition.endpoints.clone(),
                 deduplication_window: window,
                 max_age,
@@ -157,6 +160,17 @@ impl Problems {
                 None
             }
         }
+    }
+
+    fn alarm(&mut self, stated: &proto::AlarmRule) -> Option<Alarm> {
+        let faults = match Alarm::new(stated) {
+            Ok(alarm) => return Some(alarm),
+            Err(faults) => faults,
+        };
+        for (field, fault) in faults {
+            self.add(format!("alarm.{field}"), fault.reason, fault.description);
+        }
+        None
     }
 
     fn template(&mut self, template: Option<&proto::Template>) -> Option<Template> {

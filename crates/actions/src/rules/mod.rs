@@ -5,6 +5,7 @@
 //! no clock and no store: who decides asks it whether it [looks at](Rule::matches) an event, whether its condition
 //! [holds](Rule::holds), and what it [says](Rule::render).
 
+mod alarm;
 mod calls;
 mod checker;
 mod condition;
@@ -27,6 +28,7 @@ pub use condition::ConditionFailed;
 pub use template::{Escape, RenderFailed, Rendered};
 pub use view::View;
 
+use alarm::{Alarm, LONGEST_KEY};
 use condition::Condition;
 use matching::Matching;
 use template::Template;
@@ -40,6 +42,7 @@ pub struct Rule {
     condition: Option<Condition>,
     severity: Option<Severity>,
     template: Template,
+    alarm: Option<Alarm>,
     endpoints: Vec<String>,
     deduplication_window: Duration,
     max_age: Duration,
@@ -85,6 +88,29 @@ impl Rule {
     /// Whether its condition is true of the event.
     pub fn holds(&self, view: &View<'_>) -> Result<bool, ConditionFailed> {
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(view))
+    }
+
+    /// Whether what it means is an alarm.
+    pub const fn has_alarm(&self) -> bool {
+        self.alarm.is_some()
+    }
+
+    /// Whether its alarm is over with the event; never, when it has none.
+    pub fn clears(&self, view: &View<'_>) -> Result<bool, ConditionFailed> {
+        let clear = self.alarm.as_ref().and_then(|alarm| alarm.clear.as_ref());
+        clear.map_or(Ok(false), |clear| clear.holds(view))
+    }
+
+    /// The key of the alarm that the event is about: nothing when the rule has no alarm.
+    pub fn alarm_key(&self, view: &View<'_>) -> Result<Option<String>, RenderFailed> {
+        let Some(alarm) = &self.alarm else { return Ok(None) };
+        let severity = self.severity(view.event());
+        let key = alarm.key.render(view, &self.name, severity, Escape::Plain)?.title;
+        let key: String = key.chars().take(LONGEST_KEY).collect();
+        if key.is_empty() {
+            return Err(RenderFailed("the key of its alarm is empty".to_owned()));
+        }
+        Ok(Some(key))
     }
 
     /// How much the event matters: as the rule says, else as the event says, else as a warning does.

@@ -1,5 +1,6 @@
 //! The verbs of the binary, a file for each.
 
+pub mod alarms;
 pub mod anomalies;
 pub mod apply;
 pub mod backtest;

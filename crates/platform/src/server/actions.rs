@@ -43,6 +43,8 @@ impl Process<'_> {
             defining: self.store.defining.clone(),
             ledger: self.store.ledger.clone(),
             deliveries: self.store.deliveries.clone(),
+            alarms: self.store.alarms.clone(),
+            offsets: self.store.offsets.clone(),
             log: self.store.log.clone(),
             snapshots: self.store.snapshots.clone(),
             makers,

@@ -21,7 +21,7 @@ use crate::deliveries::{
 /// What [`delivery`] reads.
 pub(super) const COLUMNS: &str = "d.number, d.id, d.endpoint, d.decision, d.rule, d.rule_version, d.source, d.event_id,
     d.order_key, d.priority, d.message, d.created_at, d.state, d.due_at, d.attempts, d.steps, d.fence, d.reason,
-    d.settled_at";
+    d.settled_at, d.ordered";
 const LIST: &str = "from actions.deliveries d
     where ($1::text is null or endpoint = $1) and ($2::text is null or rule = $2)
         and ($3::text is null or decision = $3) and ($4::text is null or state = $4)
@@ -119,6 +119,7 @@ pub(super) fn delivery(row: &PgRow) -> Result<Delivery, StoreError> {
             source: row.try_get(6)?,
             event_id: row.try_get(7)?,
             order_key: row.try_get(8)?,
+            ordered: row.try_get(19)?,
             priority: row.try_get(9)?,
             message: row.try_get(10)?,
             now: from_sql(row.try_get(11)?),

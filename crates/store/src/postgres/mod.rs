@@ -1,5 +1,6 @@
 //! The store on PostgreSQL 15 or later.
 
+mod alarms;
 mod consumers;
 pub mod copy;
 mod dead_letters;
@@ -27,6 +28,7 @@ mod wake;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use alarms::PostgresAlarms;
 pub use consumers::PostgresConsumers;
 use cornjacket_domain::{Partitions, Topic};
 pub use dead_letters::PostgresDeadLetters;

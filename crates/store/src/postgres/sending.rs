@@ -16,12 +16,13 @@ use crate::StoreError;
 use crate::deliveries::{DeliveriesTx, Delivery, DeliveryState, Health, NewDelivery, Settling, Wanted};
 
 const DELIVER: &str = "insert into actions.deliveries (id, endpoint, decision, rule, rule_version, source, event_id,
-        order_key, priority, message, due_at, created_at, state, attempts, steps, fence, reason)
+        order_key, priority, message, due_at, created_at, ordered, state, attempts, steps, fence, reason)
     select id, endpoint, decision, rule, rule_version, source, event_id, order_key, priority, message, now, now,
-        'pending', 0, 0, 0, ''
+        ordered, 'pending', 0, 0, 0, ''
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::text[], $8::text[],
-        $9::smallint[], $10::bytea[], $11::timestamptz[]) with ordinality
-        as new (id, endpoint, decision, rule, rule_version, source, event_id, order_key, priority, message, now, place)
+        $9::smallint[], $10::bytea[], $11::timestamptz[], $12::boolean[]) with ordinality
+        as new (id, endpoint, decision, rule, rule_version, source, event_id, order_key, priority, message, now,
+            ordered, place)
     order by place on conflict do nothing";
 const TAKE_TURN: &str = "select from actions.turn for update";
 const UNDER_WAY: &str =
@@ -33,7 +34,7 @@ const BEGUN_AT: &str = "select began_at from actions.attempts where endpoint = $
 const DUE: &str = "from unnest($2::text[], $3::integer[], $4::boolean[]) as wanted (endpoint, most, ordered)
     cross join lateral (select * from actions.deliveries w
         where w.endpoint = wanted.endpoint and w.state = 'pending' and w.due_at <= $1
-            and not (wanted.ordered and exists (select from actions.deliveries before
+            and not ((wanted.ordered or w.ordered) and exists (select from actions.deliveries before
                 where before.endpoint = w.endpoint and before.order_key = w.order_key and before.number < w.number
                     and before.state in ('pending', 'sending')))
         order by w.priority, w.number limit wanted.most) as d
@@ -86,6 +87,7 @@ impl DeliveriesTx for PostgresTx {
             .bind(priorities)
             .bind(messages)
             .bind(times)
+            .bind(deliveries.iter().map(|one| one.ordered).collect::<Vec<_>>())
             .execute(&mut *self.0)
             .await?;
         self.1.tells();

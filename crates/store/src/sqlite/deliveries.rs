@@ -19,7 +19,7 @@ use crate::deliveries::{
 /// What [`delivery`] reads.
 pub(super) const COLUMNS: &str = "d.number, d.id, d.endpoint, d.decision, d.rule, d.rule_version, d.source, d.event_id,
     d.order_key, d.priority, d.message, d.created_at, d.state, d.due_at, d.attempts, d.steps, d.fence, d.reason,
-    d.settled_at";
+    d.settled_at, d.ordered";
 const LIST: &str = "from deliveries d
     where (?1 is null or endpoint = ?1) and (?2 is null or rule = ?2)
         and (?3 is null or decision = ?3) and (?4 is null or state = ?4)
@@ -117,6 +117,7 @@ pub(super) fn delivery(row: &SqliteRow) -> Result<Delivery, StoreError> {
             source: row.try_get(6)?,
             event_id: row.try_get(7)?,
             order_key: row.try_get(8)?,
+            ordered: row.try_get(19)?,
             priority: row.try_get(9)?,
             message: row.try_get(10)?,
             now: Timestamp::from_micros(row.try_get(11)?),

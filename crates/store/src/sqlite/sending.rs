@@ -16,18 +16,18 @@ use crate::deliveries::{DeliveriesTx, Delivery, DeliveryState, Health, NewDelive
 
 static DELIVER: LazyLock<Statements> = LazyLock::new(|| {
     let before = "insert into deliveries (id, endpoint, decision, rule, rule_version, source, event_id, order_key,
-            priority, message, due_at, created_at, state, attempts, steps, fence, reason)
+            priority, message, due_at, created_at, ordered, state, attempts, steps, fence, reason)
         select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11,
-            column11, 'pending', 0, 0, 0, ''
+            column11, column12, 'pending', 0, 0, 0, ''
         from (values ";
-    statements(before, 11, ") where true on conflict do nothing")
+    statements(before, 12, ") where true on conflict do nothing")
 });
 const UNDER_WAY: &str = "select endpoint, count(*) from deliveries where state = 'sending' group by endpoint";
 const BEGUN: &str = "select began_at from attempts where began_at > ?1 order by began_at desc limit ?2";
 const BEGUN_AT: &str = "select began_at from attempts where endpoint = ?3 and began_at > ?1
     order by began_at desc limit ?2";
 const DUE: &str = "from deliveries d where endpoint = ?2 and state = 'pending' and due_at <= ?1
-        and not (?4 and exists (select 1 from deliveries before
+        and not ((?4 or ordered) and exists (select 1 from deliveries before
             where before.endpoint = d.endpoint and before.order_key = d.order_key and before.number < d.number
                 and before.state in ('pending', 'sending')))
     order by priority, number limit ?3";
@@ -75,7 +75,8 @@ impl DeliveriesTx for SqliteTx {
                     .bind(&one.order_key)
                     .bind(one.priority)
                     .bind(&one.message)
-                    .bind(one.now.as_micros());
+                    .bind(one.now.as_micros())
+                    .bind(one.ordered);
             }
             query.execute(&mut *self.0).await?;
         }

@@ -32,6 +32,7 @@ fn told(id: &str, endpoint: &str, order_key: &str, priority: i16) -> NewDelivery
         source: "sensors".into(),
         event_id: "7".into(),
         order_key: order_key.into(),
+        ordered: false,
         priority,
         message: vec![0, 1, 255],
         now: noon(),

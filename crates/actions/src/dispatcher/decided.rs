@@ -1,0 +1,183 @@
+//! What is decided of a batch: event by event, with what is known and what was decided before.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cornjacket_domain::Timestamp;
+use cornjacket_store::{Alarm, Decision, NewDelivery, StoreError, Tx, Window, WindowKey};
+
+use super::meant::{How, Meant};
+use crate::AlarmChange;
+use crate::alarms;
+use crate::decide::{Decisions, Happening, Terms};
+use crate::rule_set::RuleSet;
+
+/// What is known before anything is decided.
+pub struct Known {
+    windows: HashMap<WindowKey, Window>,
+    alarms: BTreeMap<String, Alarm>,
+}
+
+impl Known {
+    /// What the store knows of what a batch is about.
+    pub async fn of(tx: &mut dyn Tx, meant: &[Meant<'_>]) -> Result<Self, StoreError> {
+        let keys: BTreeSet<WindowKey> = meant.iter().filter_map(Meant::window).collect();
+        let windows = if keys.is_empty() {
+            HashMap::new()
+        } else {
+            tx.windows(&keys.into_iter().collect::<Vec<_>>()).await?
+        };
+        let keys: BTreeSet<&String> = meant.iter().filter_map(Meant::alarm).collect();
+        let alarms = if keys.is_empty() {
+            HashMap::new()
+        } else {
+            tx.lock_alarms(&keys.into_iter().cloned().collect::<Vec<_>>()).await?
+        };
+        Ok(Self { windows, alarms: alarms.into_iter().collect() })
+    }
+}
+
+/// What is decided.
+pub struct Decided<'a> {
+    rules: &'a RuleSet,
+    known: Known,
+    now: Timestamp,
+    decisions: Decisions,
+    deliveries: Vec<NewDelivery>,
+    /// Alarms that are not as they were.
+    changed: BTreeSet<String>,
+}
+
+impl<'a> Decided<'a> {
+    /// Nothing yet.
+    pub fn new(rules: &'a RuleSet, known: Known, now: Timestamp) -> Self {
+        let (decisions, deliveries, changed) = (Decisions::default(), Vec::new(), BTreeSet::new());
+        Self { rules, known, now, decisions, deliveries, changed }
+    }
+
+    /// Decides on one more.
+    pub fn add(&mut self, meant: &Meant<'_>) {
+        let (terms, happening) = (meant.terms(), meant.happening());
+        let decision = match &meant.how {
+            How::Tell => self.tell(meant, &terms, &happening),
+            How::Raise(key) => self.raise(meant, key, &terms, &happening),
+            How::Clear(key) => match self.clear(meant, key, &terms, &happening) {
+                Ok(None) => return,
+                Ok(Some(decision)) => Ok(decision),
+                Err(trouble) => Err(trouble),
+            },
+            How::Trouble(trouble) => Err(trouble.clone()),
+        };
+        self.decisions.add(decision.unwrap_or_else(|trouble| terms.failed(&happening, trouble)));
+    }
+
+    /// Writes everything.
+    pub async fn write(self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        let decisions = self.decisions.all();
+        for decision in decisions {
+            let outcome = decision.outcome.name();
+            metrics::counter!("cornjacket_actions_decisions_total", "outcome" => outcome)
+                .increment(decision.count);
+        }
+        if !decisions.is_empty() {
+            tx.decide(decisions).await?;
+        }
+        let alarms = self.known.alarms;
+        let changed: Vec<Alarm> =
+            alarms.into_values().filter(|alarm| self.changed.contains(&alarm.key)).collect();
+        if !changed.is_empty() {
+            tx.put_alarms(&changed).await?;
+        }
+        if !self.deliveries.is_empty() {
+            tx.deliver(&self.deliveries).await?;
+        }
+        Ok(())
+    }
+
+    fn tell(
+        &mut self,
+        meant: &Meant<'_>,
+        terms: &Terms<'_>,
+        event: &Happening<'_>,
+    ) -> Result<Decision, String> {
+        if let Some(refused) = terms.refuses(event, self.now) {
+            return Ok(refused);
+        }
+        let key = meant.window();
+        let window = key.as_ref().and_then(|key| self.known.windows.get(key));
+        let decision = terms.by_window(event, window);
+        if decision.because.is_none() {
+            self.deliver(meant, &decision, AlarmChange::None)?;
+            let window = Window { decision: decision.id.clone(), since: event.stored };
+            self.known.windows.extend(key.map(|key| (key, window)));
+        }
+        Ok(decision)
+    }
+
+    /// The alarm lasts, whether that is told or not; it is told with the first event that may be told.
+    fn raise(
+        &mut self,
+        meant: &Meant<'_>,
+        key: &str,
+        terms: &Terms<'_>,
+        event: &Happening<'_>,
+    ) -> Result<Decision, String> {
+        let said = meant.said(key)?;
+        let before = self.known.alarms.get(key);
+        let Some((mut alarm, change)) = alarms::raise(before, &said) else {
+            let known = before.ok_or("the alarm is older than itself")?;
+            return Ok(terms.by_alarm(event, known));
+        };
+        let change = if alarm.told { change } else { AlarmChange::Raised };
+        let decision = match terms.refuses(event, self.now) {
+            Some(refused) => refused,
+            None if change == AlarmChange::None => terms.by_alarm(event, &alarm),
+            None => {
+                let decision = terms.sent(event);
+                self.deliver(meant, &decision, change)?;
+                alarm.told = true;
+                if change == AlarmChange::Raised {
+                    alarm.decision.clone_from(&decision.id);
+                }
+                decision
+            }
+        };
+        self.keep(alarm);
+        Ok(decision)
+    }
+
+    /// Nothing, where there is nothing to end.
+    fn clear(
+        &mut self,
+        meant: &Meant<'_>,
+        key: &str,
+        terms: &Terms<'_>,
+        event: &Happening<'_>,
+    ) -> Result<Option<Decision>, String> {
+        let before = self.known.alarms.get(key);
+        let Some(mut alarm) = before.and_then(|alarm| alarms::clear(alarm, event.position, event.stored))
+        else {
+            return Ok(None);
+        };
+        // Also late: what was told to last would last for ever.
+        let decision = if alarm.told {
+            let decision = terms.sent(event);
+            self.deliver(meant, &decision, AlarmChange::Cleared)?;
+            decision
+        } else {
+            terms.ends_unseen(event, &alarm)
+        };
+        alarm.told = false;
+        self.keep(alarm);
+        Ok(Some(decision))
+    }
+
+    fn deliver(&mut self, meant: &Meant<'_>, decision: &Decision, change: AlarmChange) -> Result<(), String> {
+        self.deliveries.extend(meant.deliveries(&decision.id, self.rules, change, self.now)?);
+        Ok(())
+    }
+
+    fn keep(&mut self, alarm: Alarm) {
+        self.changed.insert(alarm.key.clone());
+        self.known.alarms.insert(alarm.key.clone(), alarm);
+    }
+}

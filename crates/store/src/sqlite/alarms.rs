@@ -1,0 +1,125 @@
+//! Alarms on SQLite.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cornjacket_domain::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::SqliteStore;
+use super::event_log::signed;
+use super::offsets::SqliteTx;
+use crate::StoreError;
+use crate::alarms::{Alarm, AlarmState, Alarms, AlarmsTx};
+
+const COLUMNS: &str = "select key, state, severity, rule, rule_version, decision, source, event_id, subject, title, event,
+        told, raised_count, event_count, raised_at, acknowledged_at, acknowledged_by, cleared_at, last_position
+    from alarms";
+const THIS: &str = "where key = ?1";
+const PUT: &str = "insert into alarms (key, state, severity, rule, rule_version, decision, source, event_id,
+        subject, title, event, told, raised_count, event_count, raised_at, acknowledged_at, acknowledged_by,
+        cleared_at, last_position)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+    on conflict (key) do update set state = ?2, severity = ?3, rule = ?4, rule_version = ?5, decision = ?6,
+        source = ?7, event_id = ?8, subject = ?9, title = ?10, event = ?11, told = ?12, raised_count = ?13,
+        event_count = ?14, raised_at = ?15, acknowledged_at = ?16, acknowledged_by = ?17, cleared_at = ?18,
+        last_position = ?19";
+const LIST: &str = "where (?1 is null or state = ?1) and key > ?2 order by key limit ?3";
+
+/// Alarms in a [`SqliteStore`].
+#[derive(Debug)]
+pub struct SqliteAlarms(Arc<SqliteStore>);
+
+impl SqliteAlarms {
+    /// The alarms of `store`.
+    pub const fn new(store: Arc<SqliteStore>) -> Self {
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl Alarms for SqliteAlarms {
+    async fn list(
+        &self,
+        state: Option<AlarmState>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Alarm>, StoreError> {
+        let query = sqlx::query(AssertSqlSafe(format!("{COLUMNS} {LIST}")));
+        let query = query.bind(state.map(AlarmState::name)).bind(after).bind(i64::from(limit));
+        query.fetch_all(&self.0.timeseries.reader).await?.iter().map(alarm).collect()
+    }
+}
+
+#[async_trait]
+impl AlarmsTx for SqliteTx {
+    async fn lock_alarms(&mut self, keys: &[String]) -> Result<HashMap<String, Alarm>, StoreError> {
+        // Whoever writes is alone.
+        let statement = format!("{COLUMNS} {THIS}");
+        let mut found = HashMap::new();
+        for key in keys {
+            let query = sqlx::query(AssertSqlSafe(statement.as_str())).bind(key);
+            if let Some(row) = query.fetch_optional(&mut *self.0).await? {
+                found.insert(key.clone(), alarm(&row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn put_alarms(&mut self, alarms: &[Alarm]) -> Result<(), StoreError> {
+        for alarm in alarms {
+            let (at, by) = alarm.acknowledged.clone().unzip();
+            sqlx::query(PUT)
+                .bind(&alarm.key)
+                .bind(alarm.state.name())
+                .bind(alarm.severity)
+                .bind(&alarm.rule)
+                .bind(alarm.rule_version)
+                .bind(&alarm.decision)
+                .bind(&alarm.source)
+                .bind(&alarm.event_id)
+                .bind(&alarm.subject)
+                .bind(&alarm.title)
+                .bind(&alarm.event)
+                .bind(alarm.told)
+                .bind(signed(alarm.raised_count))
+                .bind(signed(alarm.event_count))
+                .bind(alarm.raised.as_micros())
+                .bind(at.map(Timestamp::as_micros))
+                .bind(by.flatten())
+                .bind(alarm.cleared.map(Timestamp::as_micros))
+                .bind(signed(alarm.last_position))
+                .execute(&mut *self.0)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn alarm(row: &SqliteRow) -> Result<Alarm, StoreError> {
+    let time = |index| Ok::<_, StoreError>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
+    let by: Option<String> = row.try_get(16)?;
+    let number = |index| Ok::<_, StoreError>(row.try_get::<i64, _>(index)?.cast_unsigned());
+    Ok(Alarm {
+        key: row.try_get(0)?,
+        state: AlarmState::from_name(row.try_get(1)?).unwrap_or(AlarmState::Open),
+        severity: row.try_get(2)?,
+        rule: row.try_get(3)?,
+        rule_version: row.try_get(4)?,
+        decision: row.try_get(5)?,
+        source: row.try_get(6)?,
+        event_id: row.try_get(7)?,
+        subject: row.try_get(8)?,
+        title: row.try_get(9)?,
+        event: row.try_get(10)?,
+        told: row.try_get(11)?,
+        raised_count: number(12)?,
+        event_count: number(13)?,
+        raised: Timestamp::from_micros(row.try_get(14)?),
+        acknowledged: time(15)?.map(|at| (at, by)),
+        cleared: time(17)?,
+        last_position: number(18)?,
+    })
+}
