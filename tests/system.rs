@@ -57,6 +57,7 @@ mod system {
     mod streams;
     mod tail;
     mod takeover;
+    mod terminal;
     mod tls;
     mod told;
     mod traces;

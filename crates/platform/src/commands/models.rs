@@ -38,12 +38,13 @@ enum Verb {
         /// The detector's parameters, as JSON.
         #[arg(default_value = "{}")]
         parameters: String,
-        /// The subjects of the series that it watches, with * for any text.
-        #[arg(long, default_value = "*")]
-        subjects: String,
+        /// The subjects of the series that it watches, with * for any text; by default those of the version before, and
+        /// all of them for the first.
+        #[arg(long, value_parser = pattern)]
+        subjects: Option<String>,
         /// Their metrics, likewise.
-        #[arg(long, default_value = "*")]
-        metrics: String,
+        #[arg(long, value_parser = pattern)]
+        metrics: Option<String>,
         /// What it may do.
         #[arg(long, value_enum, default_value_t = Mode::Active)]
         mode: Mode,
@@ -105,8 +106,8 @@ impl Models {
                     let model = Model {
                         name,
                         detector,
-                        subjects,
-                        metrics,
+                        subjects: subjects.unwrap_or_default(),
+                        metrics: metrics.unwrap_or_default(),
                         parameters: Some(structure(&parameters)?),
                         mode: ModelMode::from(mode).into(),
                         ..Model::default()
@@ -136,8 +137,22 @@ async fn register(server: &Server, settings: &Settings, model: Model) -> anyhow:
     let request = RegisterModelRequest { model: Some(model) };
     let registered = server.admin(settings).await?.register_model(request).await;
     let model = registered.map_err(|status| told(&status))?.into_inner().model.unwrap_or_default();
-    println!("{}/{}: {}", model.name, model.version, mode_name(model.mode()));
+    println!("{}", registered_as(&model));
     Ok(())
+}
+
+/// What it came to be, with what it did not say of its series.
+fn registered_as(model: &Model) -> String {
+    let Model { name, version, subjects, metrics, .. } = model;
+    format!("{name}/{version}: {}, subjects {subjects}, metrics {metrics}", mode_name(model.mode()))
+}
+
+/// An empty one is taken for a slip: what it would mean to a shell is not what it would mean here.
+fn pattern(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("must not be empty: * stands for all, and without the flag it is as in the version before"),
+        text => Ok(text.to_owned()),
+    }
 }
 
 fn row(model: Model) -> [String; 8] {
@@ -158,4 +173,28 @@ fn json(parameters: Struct) -> String {
 
 fn structure(text: &str) -> anyhow::Result<Struct> {
     json::to_struct(text).context("parameters: must be a JSON object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_not_empty_and_absence_is_said_by_leaving_it_out() {
+        assert!(pattern("").expect_err("nothing").contains("* stands for all"));
+        assert_eq!(pattern("pump-*").as_deref(), Ok("pump-*"));
+    }
+
+    #[test]
+    fn what_was_registered_says_its_scope() {
+        let model = Model {
+            name: "hot".into(),
+            version: 2,
+            subjects: "pump-*".into(),
+            metrics: "temperature".into(),
+            mode: ModelMode::Shadow.into(),
+            ..Model::default()
+        };
+        assert_eq!(registered_as(&model), "hot/2: shadow, subjects pump-*, metrics temperature");
+    }
 }

@@ -3,6 +3,7 @@
 mod add_device;
 mod backtest;
 mod discard_dead_letter;
+mod drafts;
 mod export_devices;
 mod get_dead_letter;
 mod list_consumers;

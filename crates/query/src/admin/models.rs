@@ -7,13 +7,13 @@ use cornjacket_proto::admin::{
     Detector, ListModelsRequest, ListModelsResponse, Model, ModelMode, RegisterModelRequest,
     SetModelModeRequest,
 };
-use cornjacket_proto::json::{from_struct, to_struct};
+use cornjacket_proto::json::to_struct;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{Draft, ListedModel, Mode};
 use prost_types::Struct;
 use tonic::Request;
 
-use super::{Action, AdminRpc};
+use super::{Action, AdminRpc, drafts};
 use crate::rpc::{invalid, required, store_failed};
 
 /// What models can be made of, in the crate that this one does not see.
@@ -41,14 +41,10 @@ pub(super) async fn register_model(
     let model =
         request.into_inner().model.ok_or_else(|| invalid("model", "must not be empty", "REQUIRED"))?;
     let mode = mode("model.mode", model.mode)?;
-    let all = |pattern: &str| if pattern.is_empty() { "*".to_owned() } else { pattern.to_owned() };
-    let parameters = from_struct(model.parameters.unwrap_or_default());
-    let series = (all(&model.subjects), all(&model.metrics));
-    let draft = rpc
-        .detectors
-        .draft(&model.name, &model.detector, (&series.0, &series.1), &parameters)
-        .map_err(|(field, problem)| invalid(&format!("model.{field}"), &problem, "INVALID"))?;
-    let detail = format!("{} {} {}", draft.detector, mode.name(), draft.parameters);
+    let listed = rpc.models.list().await.map_err(|error| store_failed(&error))?;
+    let draft = drafts::draft(rpc.detectors.as_ref(), &listed, ("model", &model.name), &model)?;
+    let Draft { detector, subjects, metrics, parameters, .. } = &draft;
+    let detail = format!("{detector} {} {subjects} {metrics} {parameters}", mode.name());
     let action = Action { detail, ..Action::new(&caller, "register", format!("models/{}", draft.name)) };
     rpc.audit(&action).await?;
     // Somebody, even where nobody has a name: the settings are nobody.

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use cornjacket_domain::{Caller, Patterns, SeriesKey, Timestamp};
 use cornjacket_proto::admin::{self, BacktestRequest};
-use cornjacket_proto::json::from_struct;
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{Draft, ListedModel, Mode, Model, ModelId};
 
-use crate::admin::AdminRpc;
+use crate::admin::{AdminRpc, drafts};
 use crate::replays::{self, Playable};
 use crate::rpc::list_events::authorize_filter;
 use crate::rpc::{invalid, printable, store_failed};
@@ -118,7 +117,7 @@ fn model<'a>(
             Err(invalid("draft", "must not be given beside a model", "MISMATCH"))
         }
         (Some(_), _) if request.version != 0 => Err(invalid("version", "needs a model", "MISMATCH")),
-        (Some(draft), _) => Ok((drafted(rpc, draft)?, None)),
+        (Some(draft), _) => Ok((drafted(rpc, listed, draft)?, None)),
         (None, name) => {
             let found = replays::find(listed, name, request.version)?;
             replays::require(rpc.replays.as_ref(), ("model", &found.model.draft), false)?;
@@ -127,16 +126,11 @@ fn model<'a>(
     }
 }
 
-fn drafted(rpc: &AdminRpc, draft: &admin::Model) -> Result<Model, Failure> {
-    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-    let (name, parameters) =
-        (or(&draft.name, DRAFT), from_struct(draft.parameters.clone().unwrap_or_default()));
-    let series = (or(&draft.subjects, "*"), or(&draft.metrics, "*"));
-    let drafted = rpc.detectors.draft(&name, &draft.detector, (&series.0, &series.1), &parameters);
-    let drafted =
-        drafted.map_err(|(field, problem)| invalid(&format!("draft.{field}"), &problem, "INVALID"))?;
-    replays::require(rpc.replays.as_ref(), ("draft", &drafted), false)?;
-    Ok(Model { id: ModelId(0), version: 0, draft: drafted })
+fn drafted(rpc: &AdminRpc, listed: &[ListedModel], model: &admin::Model) -> Result<Model, Failure> {
+    let name = if model.name.is_empty() { DRAFT } else { &model.name };
+    let draft = drafts::draft(rpc.detectors.as_ref(), listed, ("draft", name), model)?;
+    replays::require(rpc.replays.as_ref(), ("draft", &draft), false)?;
+    Ok(Model { id: ModelId(0), version: 0, draft })
 }
 
 /// What makes a registered model's replay other than its run was.
