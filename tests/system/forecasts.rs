@@ -154,6 +154,14 @@ async fn bad_questions_are_named(cornjacket: &Cornjacket) -> anyhow::Result<()> 
     let young = ask(cornjacket, young).await.expect_err("too short");
     assert_eq!(young.code(), Code::FailedPrecondition, "{young:?}");
     assert!(young.message().contains("20 steps") && young.message().contains("48 are needed"), "{young:?}");
+    let far = GetForecastRequest { step: minutes(1), ..question("pump-0", 450) };
+    let far = ask(cornjacket, far).await.expect_err("too far");
+    assert_eq!(far.code(), Code::FailedPrecondition, "{far:?}");
+    assert!(far.message().starts_with("horizon: needs 483 steps of 60s of history"), "{far:?}");
+    let day = Some(prost_types::Duration { seconds: 86_400, nanos: 0 });
+    let day = GetForecastRequest { step: day, horizon: day, ..question("young", 24) };
+    let day = ask(cornjacket, day).await.expect_err("no day is over");
+    assert!(day.message().starts_with("step: none of 86400s is over"), "{day:?}");
     Ok(())
 }
 

@@ -98,7 +98,7 @@ impl History {
     /// Reads it.
     pub async fn read(snapshot: &mut dyn Snapshot, wanted: &Wanted) -> Result<Self, NoHistory> {
         let latest = snapshot.latest(wanted.series, wanted.oldest).await?;
-        let last = latest.ok_or(ForecastError::TooShort { have: 0, need: 1 })?;
+        let last = latest.ok_or(ForecastError::Empty)?;
         let gap = gap(snapshot, wanted, last.time).await?.unwrap_or(SHORTEST);
         let step = match wanted.step {
             Some(step) => checked(step)?,

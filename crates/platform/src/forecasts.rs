@@ -1,10 +1,12 @@
 //! Forecasts for those who do not see where they are made.
 
+use std::time::Duration;
+
 use cornjacket_domain::Timestamp;
 use cornjacket_inference::forecasters::{ForecastError, Interval, Prediction, Step, predict};
 use cornjacket_inference::history::{History, NoHistory, StepValue, Wanted};
 use cornjacket_proto::query::{ForecastInterval, ForecastStep, GetForecastResponse};
-use cornjacket_query::{Fit, ForecastQuestion, Forecasts, NoForecast};
+use cornjacket_query::{Fit, ForecastQuestion, Forecasts, NoForecast, Steps};
 use cornjacket_store::Snapshot;
 
 /// What forecasters say of series in the store.
@@ -22,19 +24,22 @@ impl Forecasts for StoredSeries {
         let wanted = Wanted { series, steps: StepValue::of(&key), oldest, horizon, step };
         let read = History::read(snapshot, &wanted).await;
         let history = read.map_err(|error| match error {
-            NoHistory::Refused(error) => refused(error),
+            NoHistory::Refused(error) => refused(error, step.unwrap_or_default()),
             NoHistory::Store(error) => NoForecast::Store(error),
         })?;
         Ok(Box::new(move || {
-            let prediction = predict(&history, &levels).map_err(refused)?;
+            let prediction = predict(&history, &levels).map_err(|error| refused(error, history.step))?;
             Ok(response(&history, prediction))
         }))
     }
 }
 
-fn refused(error: ForecastError) -> NoForecast {
+fn refused(error: ForecastError, step: Duration) -> NoForecast {
     match error {
-        ForecastError::TooShort { have, need } => NoForecast::TooShort(have, need),
+        ForecastError::Empty => NoForecast::Empty,
+        ForecastError::TooShort { have, need, enough_for } => {
+            NoForecast::TooShort(Steps { have, need, enough_for, step })
+        }
         ForecastError::Asked { field, problem } => NoForecast::Field(field, problem),
         ForecastError::Unfit(why) => NoForecast::Unfit(why),
     }
@@ -60,6 +65,7 @@ fn response(history: &History, prediction: Prediction) -> GetForecastResponse {
         season,
         mae: forecast.record.mae,
         mase: forecast.record.mase,
+        relative_mae: forecast.record.relative_mae,
         origins: count(forecast.record.origins),
         history_steps: count(steps),
         filled_steps: count(filled),

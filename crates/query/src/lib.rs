@@ -16,4 +16,4 @@ mod series;
 
 pub use admin::{AdminRpc, Detectors};
 pub use projector::Projector;
-pub use rpc::{Fit, ForecastQuestion, Forecasts, NoForecast, QueryRpc};
+pub use rpc::{Fit, ForecastQuestion, Forecasts, NoForecast, QueryRpc, Steps};

@@ -96,7 +96,7 @@ impl Kind for Seasonal {
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     fn configure(&self, parameters: &Value) -> Result<Box<dyn Model>, ParameterError> {

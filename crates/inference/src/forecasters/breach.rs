@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn forecast(values: &[f64]) -> Forecast {
-        let record = Record { origins: 9, mae: 1.0, mase: None };
+        let record = Record { origins: 9, mae: 1.0, relative_mae: None, mase: None };
         let steps = values.iter().copied().map(step).collect();
         Forecast { forecaster: "x", version: "1", steps, record }
     }

@@ -31,7 +31,7 @@ impl Forecaster for Ets {
     fn points(&self, history: &[f64], season: usize, horizon: usize) -> Result<Vec<f64>, ForecastError> {
         let need = FEWEST.max(2 * season + 1);
         if history.len() < need {
-            return Err(ForecastError::TooShort { have: history.len(), need });
+            return Err(ForecastError::TooShort { have: history.len(), need, enough_for: 0 });
         }
         let (centre, scale) = centre_and_scale(history);
         if !scale.is_finite() {

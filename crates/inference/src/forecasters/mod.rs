@@ -98,21 +98,29 @@ pub struct Record {
     pub origins: usize,
     /// The mean absolute error over all steps of the horizon, in the series' unit.
     pub mae: f64,
-    /// That in units of the error of the seasonal naive forecast one season ahead (Hyndman and Koehler 2006). Absent where that
-    /// made none.
+    /// That in units of what the seasonal naive forecast erred from the same origins (relative MAE; Hyndman and Koehler 2006).
+    /// Absent where that made no error.
+    pub relative_mae: Option<f64>,
+    /// That in units of the mean difference of values a season apart over the whole history, which is the error of the seasonal
+    /// naive forecast one season ahead and not over this horizon (MASE; the same). Absent where there is none.
     pub mase: Option<f64>,
 }
 
 /// Why there is no forecast.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ForecastError {
+    /// The series has no samples.
+    #[error("the series has no samples that are still kept")]
+    Empty,
     /// The series is too short for its season and this horizon.
-    #[error("the series has {have} steps, and {need} are needed")]
+    #[error("the series has {have} whole steps, and {need} are needed")]
     TooShort {
         /// Steps that there are.
         have: usize,
         /// Steps that are needed.
         need: usize,
+        /// The longest horizon for which there are enough, in steps; 0 when there is none.
+        enough_for: usize,
     },
     /// The question makes no sense.
     #[error("{field}: {problem}")]

@@ -41,7 +41,7 @@ pub fn regularise(
         *mean += (sample.value - *mean) / *count;
     }
     let (Some((first, _)), Some((last, _))) = (cells.first_key_value(), cells.last_key_value()) else {
-        return Err(ForecastError::TooShort { have: 0, need: 1 });
+        return Err(ForecastError::TooShort { have: 0, need: 1, enough_for: 0 });
     };
     let (first, last) = (*first, *last);
     if last.saturating_sub(first) >= MOST_STEPS {

@@ -18,7 +18,8 @@ pub fn find(values: &[f64]) -> Option<usize> {
     if values.len() < FEWEST {
         return None;
     }
-    let correlations = correlations(&without_line(values), values.len() / SEASONS)?;
+    let level = without_line(values);
+    let correlations = correlations(&level, values.len() / SEASONS)?;
     let mut lowest = f64::INFINITY;
     // Where a correlation is high after all that was low, per lag: before it fell there is no peak.
     let is_peak: Vec<bool> = correlations
@@ -38,14 +39,16 @@ pub fn find(values: &[f64]) -> Option<usize> {
     let parts = (2..=longest / 2).rev().map(|parts| peak_near(&correlations, longest / parts));
     let shorter =
         parts.flatten().find(|(lag, correlation)| is_peak[*lag] && *correlation >= NEARLY * highest);
-    Some(shorter.map_or(longest, |(lag, _)| lag))
+    Some(sharpest(&level, shorter.map_or(longest, |(lag, _)| lag)))
 }
 
 /// The season near one that was found in less of the series, if it is still one.
 pub fn near(values: &[f64], season: usize) -> Option<usize> {
     let most = (season + (season / REACH).max(1) + 1).min(values.len().saturating_sub(1));
-    let correlations = correlations(&without_line(values), most)?;
-    peak_near(&correlations, season).filter(|(_, correlation)| *correlation >= LEAST).map(|(lag, _)| lag)
+    let level = without_line(values);
+    let correlations = correlations(&level, most)?;
+    let peak = peak_near(&correlations, season).filter(|(_, correlation)| *correlation >= LEAST);
+    peak.map(|(lag, _)| sharpest(&level, lag))
 }
 
 /// The highest correlation within a sixteenth of a lag, if it is a peak there.
@@ -80,6 +83,30 @@ fn correlations(values: &[f64], most: usize) -> Option<Vec<f64>> {
     let variance = at(0);
     let varies = variance.is_finite() && variance > f64::MIN_POSITIVE;
     varies.then(|| (0..=most).map(|lag| at(lag) / variance).collect())
+}
+
+/// The season within a sixteenth of one that was found at which the series repeats itself best. Autocorrelations have one mean and
+/// variance for all lags, so that what makes no whole season at the ends moves their peak by a step or more.
+fn sharpest(values: &[f64], season: usize) -> usize {
+    let reach = (season / REACH).max(1);
+    let lags = season.saturating_sub(reach).max(2)..=(season + reach).min(values.len() - 2);
+    let likeness = lags.map(|lag| (lag, likeness(values, lag)));
+    likeness.reduce(|best, next| if next.1 > best.1 { next } else { best }).map_or(season, |(lag, _)| lag)
+}
+
+/// How like itself a series is a lag later: the correlation (Pearson) of the two about the means of each, 1 where it repeats
+/// exactly, wherever it begins and ends and whatever line was taken off.
+#[expect(clippy::cast_precision_loss, reason = "a series has fewer than 2^52 steps")]
+fn likeness(values: &[f64], lag: usize) -> f64 {
+    let (later, count) = (&values[lag..], (values.len() - lag) as f64);
+    let earlier = &values[..later.len()];
+    let about_its_mean = |values: &[f64]| {
+        let mean = values.iter().map(|value| value / count).sum::<f64>();
+        values.iter().map(|value| value - mean).collect::<Vec<f64>>()
+    };
+    let (earlier, later) = (about_its_mean(earlier), about_its_mean(later));
+    let scale = (product(&earlier, &earlier) * product(&later, &later)).sqrt();
+    if scale > f64::MIN_POSITIVE { product(&earlier, &later) / scale } else { 0.0 }
 }
 
 /// The scalar product, in four sums, which a processor adds up at a time.
@@ -124,6 +151,22 @@ mod tests {
                 let found = find(&series(season * 5, of, noise)).unwrap_or_default();
                 let tolerance = usize::try_from(season).expect("small") / 24;
                 assert!(found.abs_diff(season as usize) <= tolerance, "{season}: {found}");
+            }
+        }
+    }
+
+    /// Wherever it begins and ends, and on any slope.
+    #[test]
+    fn clean_waves_have_exactly_their_season() {
+        for season in [7_u32, 12, 24, 60, 96, 97, 288] {
+            for (quarters, phase, slope) in
+                [(8, 0.0, 0.0), (9, 1.0, 0.0), (10, 2.5, 0.01), (15, 4.0, -0.3), (21, 5.5, 0.02)]
+            {
+                let turn = std::f64::consts::TAU / f64::from(season);
+                let wave = |x: f64| 20.0 + 5.0 * (x * turn + phase).sin() + slope * x;
+                let count = season * quarters / 4 + 9;
+                let found = find(&series(count.max(36), wave, 0.0));
+                assert_eq!(found, usize::try_from(season).ok(), "{season}: {count} from {phase} by {slope}");
             }
         }
     }

@@ -18,7 +18,8 @@ impl Forecaster for SeasonalNaive {
     fn points(&self, history: &[f64], season: usize, horizon: usize) -> Result<Vec<f64>, ForecastError> {
         let season = season.max(1);
         let from = history.len().checked_sub(season);
-        let from = from.ok_or(ForecastError::TooShort { have: history.len(), need: season })?;
+        let from =
+            from.ok_or(ForecastError::TooShort { have: history.len(), need: season, enough_for: 0 })?;
         Ok(history[from..].iter().copied().cycle().take(horizon).collect())
     }
 }

@@ -55,6 +55,60 @@ fn intervals_cover_what_they_say_and_errors_are_at_most_the_seasonal_naive_ones(
     }
 }
 
+/// What a level grows by without a season, on its own and by much of the time.
+fn wandering(seed: u64, count: usize) -> Vec<f64> {
+    let mut dice = Dice(seed.wrapping_mul(104_729));
+    let (mut level, mut slope) = (50.0, 0.0);
+    let mut next = || {
+        slope = 0.9 * slope + 0.3 * dice.normal();
+        level += slope;
+        level + 0.5 * dice.normal()
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Part of a wave of 96 steps, in which no season shows yet.
+fn clean(seed: u64, count: usize) -> Vec<f64> {
+    let mut phase = Dice(seed.wrapping_mul(15_485_863)).normal() * 10.0;
+    let mut next = || {
+        phase += std::f64::consts::TAU / 96.0;
+        20.0 + 5.0 * phase.sin()
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Where few origins tell how wide they must be, or near ones that all err alike, the first step's intervals hold what they say.
+#[test]
+fn few_origins_make_no_first_interval_too_narrow() {
+    /// By seed and length.
+    type Series = fn(u64, usize) -> Vec<f64>;
+    const SEEDS: u32 = 100;
+    let noisy: Series = |seed, count| simulated(seed, u16::try_from(count).expect("few"), 2.0);
+    let kinds: [(&str, usize, Series, usize); 6] = [
+        ("noisy", SEASON, noisy, 46),
+        ("noisy", SEASON, noisy, 56),
+        ("wandering", 1, wandering, 40),
+        ("wandering", 1, wandering, 300),
+        ("clean", 1, clean, 60),
+        ("clean", 1, clean, 110),
+    ];
+    for (kind, season, series, count) in kinds {
+        let mut covered = [0_u32; 2];
+        for seed in 1..=u64::from(SEEDS) {
+            let series = series(seed, count + 1);
+            let asked = Asked { horizon: 8, levels: &[0.5, 0.9] };
+            let forecast = choose(&series[..count], season, asked).expect("a forecast");
+            for (covered, interval) in covered.iter_mut().zip(&forecast.steps[0].intervals) {
+                *covered += u32::from((interval.lower..=interval.upper).contains(&series[count]));
+            }
+        }
+        let [half, most] = covered.map(|covered| f64::from(covered) / f64::from(SEEDS));
+        println!("{kind}, {count} steps: {half:.2} and {most:.2}");
+        assert!(half >= 0.4 && most >= 0.87, "{kind}, {count} steps: {half} and {most}");
+        assert!(half < most, "{kind}, {count} steps: all levels have one interval");
+    }
+}
+
 #[test]
 fn every_forecaster_says_the_same_of_the_same_series_and_nests_its_intervals() {
     let history = simulated(3, 120, 1.0);

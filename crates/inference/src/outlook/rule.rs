@@ -118,7 +118,7 @@ mod tests {
                 forecaster: "x",
                 version: "1",
                 steps: vec![Step { value, intervals }],
-                record: Record { origins: 9, mae: 1.0, mase: None },
+                record: Record { origins: 9, mae: 1.0, relative_mae: None, mase: None },
             },
             start: Timestamp::default(),
             season: None,

@@ -70,14 +70,16 @@ fn drawn(forecast: &GetForecastResponse) -> String {
         forecast;
     let season = length(forecast.season.as_ref()).map_or("no season".to_owned(), |it| format!("season {it}"));
     let step = length(forecast.step.as_ref()).unwrap_or_default();
-    let mase = forecast.mase.map(|mase| format!(", {mase:.2} of seasonal naive's")).unwrap_or_default();
+    let relative = forecast.relative_mae;
+    let relative =
+        relative.map(|of| format!(", {of:.2} of what repeating the last season erred")).unwrap_or_default();
     let levels = forecast.steps.first().map(|step| step.intervals.as_slice()).unwrap_or_default();
     let levels = levels.iter().map(|interval| format!("{} %", (interval.level * 1e4).round() / 1e2));
     let head = ["TIME".to_owned(), "VALUE".to_owned()].into_iter().chain(levels).collect();
     let table = table::of_rows(head, forecast.steps.iter().map(row));
     format!(
         "{} {}{unit}: {forecaster} {forecaster_version}, {season}, {history_steps} steps of {step} before \
-         ({filled_steps} filled in)\nmean absolute error {:.4}{mase}, tried {origins} times\n{table}",
+         ({filled_steps} filled in)\nmean absolute error {:.4}{relative}, tried {origins} times\n{table}",
         key.subject, key.metric, forecast.mae
     )
 }
@@ -118,7 +120,8 @@ mod tests {
             forecaster: "ets".into(),
             forecaster_version: "1".into(),
             mae: 0.25,
-            mase: Some(0.5),
+            mase: Some(11.49),
+            relative_mae: Some(0.5),
             origins: 20,
             history_steps: 300,
             filled_steps: 3,
@@ -126,7 +129,7 @@ mod tests {
         assert_eq!(
             drawn(&forecast),
             "pump x (Cel): ets 1, season 1h, 300 steps of 1m before (3 filled in)\n\
-             mean absolute error 0.2500, 0.50 of seasonal naive's, tried 20 times\n\
+             mean absolute error 0.2500, 0.50 of what repeating the last season erred, tried 20 times\n\
              TIME                  VALUE  50 %          90 %\n\
              1970-01-01T00:01:00Z  5.00   4.00 to 6.00  3.00 to 7.00\n"
         );

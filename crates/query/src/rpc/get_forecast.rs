@@ -45,12 +45,27 @@ pub struct ForecastQuestion {
 pub enum NoForecast {
     /// A field of the question, and what is wrong with it.
     Field(&'static str, String),
-    /// There are so many steps of history, and so many are needed.
-    TooShort(usize, usize),
+    /// There is no sample.
+    Empty,
+    /// There are too few steps of history.
+    TooShort(Steps),
     /// The values of the series allow none, and why.
     Unfit(String),
     /// The store did not answer.
     Store(StoreError),
+}
+
+/// What there is of a history, and what a forecast needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// How many there are that are over.
+    pub have: usize,
+    /// How many are needed.
+    pub need: usize,
+    /// The longest horizon for which there are enough; 0 when there is none.
+    pub enough_for: usize,
+    /// How long one is.
+    pub step: Duration,
 }
 
 /// A forecast that has what it needs: what is left of it is arithmetic.
@@ -125,10 +140,29 @@ fn levels(mut wanted: Vec<f64>) -> Result<Vec<f64>, Failure> {
 fn refused(why: NoForecast) -> Failure {
     match why {
         NoForecast::Field(field, problem) => invalid(field, &problem, "OUT_OF_RANGE"),
-        NoForecast::TooShort(have, need) => {
-            let message = format!("the series has {have} steps of history, and {need} are needed");
-            let counts = [("have", have.to_string()), ("need", need.to_string())];
-            Failure::new(ErrorKind::FailedPrecondition, message).with_reason("HISTORY_TOO_SHORT", counts)
+        NoForecast::Empty => {
+            let none = Steps { have: 0, need: 1, enough_for: 0, step: Duration::ZERO };
+            too_short("metric", "has no samples that are still kept", none)
+        }
+        NoForecast::TooShort(steps) => {
+            let Steps { have, need, enough_for, step } = steps;
+            if have == 0 {
+                let problem =
+                    format!("none of {step:?} is over in the series: a forecast needs steps of history");
+                too_short("step", &problem, steps)
+            } else if enough_for == 0 {
+                let problem = format!(
+                    "the series has {have} steps of {step:?} that are over, and {need} are needed: it must be \
+                     shorter, or the history longer"
+                );
+                too_short("step", &problem, steps)
+            } else {
+                let problem = format!(
+                    "needs {need} steps of {step:?} of history, and the series has {have}, which are enough for a \
+                     horizon of {enough_for}"
+                );
+                too_short("horizon", &problem, steps)
+            }
         }
         NoForecast::Unfit(why) => {
             let message = format!("the series cannot be forecast: {why}");
@@ -138,9 +172,39 @@ fn refused(why: NoForecast) -> Failure {
     }
 }
 
+/// `field` is what could be asked otherwise.
+fn too_short(field: &str, problem: &str, Steps { have, need, enough_for, .. }: Steps) -> Failure {
+    let counts = [
+        ("field", field.to_owned()),
+        ("have", have.to_string()),
+        ("need", need.to_string()),
+        ("enough_for", enough_for.to_string()),
+    ];
+    Failure::new(ErrorKind::FailedPrecondition, format!("{field}: {problem}"))
+        .with_reason("HISTORY_TOO_SHORT", counts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_history_that_is_too_short_says_what_could_be_asked_otherwise() {
+        let steps = |have, need, enough_for| {
+            let steps = Steps { have, need, enough_for, step: Duration::from_mins(15) };
+            refused(NoForecast::TooShort(steps)).message().to_owned()
+        };
+        assert!(refused(NoForecast::Empty).message().starts_with("metric: has no samples"));
+        assert!(steps(0, 1, 0).starts_with("step: none of 900s is over"), "{}", steps(0, 1, 0));
+        assert!(
+            steps(20, 25, 0).starts_with("step: the series has 20 steps of 900s"),
+            "{}",
+            steps(20, 25, 0)
+        );
+        let horizon = steps(100, 120, 76);
+        assert!(horizon.starts_with("horizon: needs 120 steps of 900s"), "{horizon}");
+        assert!(horizon.contains("has 100") && horizon.ends_with("a horizon of 76"), "{horizon}");
+    }
 
     fn is_about(refused: &Failure, field: &str) -> bool {
         refused.kind() == ErrorKind::Invalid && refused.message().split(' ').next() == Some(field)

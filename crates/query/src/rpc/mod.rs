@@ -40,7 +40,7 @@ use tonic::{Request, Response, Status};
 
 use self::deadline::{time_left, until};
 pub use self::fits::Fits;
-pub use self::get_forecast::{Fit, ForecastQuestion, Forecasts, NoForecast};
+pub use self::get_forecast::{Fit, ForecastQuestion, Forecasts, NoForecast, Steps};
 pub use self::progress::Progress;
 pub use self::wide::Turns;
 
