@@ -7,6 +7,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 
+use super::refused::{Place, refused};
 use super::settings::Settings;
 use super::{keys, secret};
 
@@ -45,14 +46,40 @@ pub fn load(sources: &Sources) -> anyhow::Result<Settings> {
             anyhow::bail!("{problem}");
         }
     }
-    let resolved = secret::resolve(whole(&figment)?)?;
-    // Merged, so that an error still says where the setting is from.
-    let settings: Settings = figment
-        .merge(Serialized::defaults(resolved))
-        .extract()
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let given = whole(&figment)?;
+    let resolved = Value::from(secret::resolve(given.clone())?);
+    let settings: Settings = serde_path_to_error::deserialize(&resolved)
+        .map_err(|error| refused(error, &given, |place| source(sources, place)))?;
     settings.check()?;
     Ok(settings)
+}
+
+/// Where what is in force at a place is from: the strongest that sets it, or what it is in.
+fn source(sources: &Sources, place: &Place) -> String {
+    let keys = place.keys();
+    let is_meant = |key: &str| keys.iter().any(|meant| meant.eq_ignore_ascii_case(key));
+    let from_flag = || sources.flags.iter().rev().find(|(key, _)| is_meant(key));
+    let variables = || std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let from_variable = || variables().find(|name| key_of(name).is_some_and(|key| is_meant(&key)));
+    let from_dotenv = || {
+        let path = sources.dotenv.as_deref()?;
+        // It was read before.
+        let ours = dotenv(path).unwrap_or_default();
+        ours.iter().any(|(key, _)| is_meant(key)).then(|| path.display().to_string())
+    };
+    let from_file = || {
+        let path = sources.file.as_deref()?;
+        let file = Figment::from(Toml::file_exact(path));
+        keys.iter().any(|key| file.find_value(key).is_ok()).then(|| path.display().to_string())
+    };
+    let flag = from_flag().map(|(key, _)| format!("--set {key}"));
+    flag.or_else(from_variable).or_else(from_dotenv).or_else(from_file).unwrap_or("the defaults".to_owned())
+}
+
+/// The setting that an environment variable of ours is.
+fn key_of(name: &str) -> Option<String> {
+    let ours = name.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))?;
+    Some(name[ours.len()..].to_lowercase().replace("__", "."))
 }
 
 fn key_list(figment: &Figment) -> anyhow::Result<Vec<String>> {
@@ -80,71 +107,12 @@ fn dotenv(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut ours = Vec::new();
     for variable in dotenvy::from_path_iter(path).with_context(|| path.display().to_string())? {
         let (name, value) = variable.with_context(|| path.display().to_string())?;
-        if let Some(key) = name.strip_prefix(PREFIX) {
-            ours.push((key.to_lowercase().replace("__", "."), value));
+        if let Some(key) = key_of(&name) {
+            ours.push((key, value));
         }
     }
     Ok(ours)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn flags(flags: &[(&str, &str)]) -> Sources {
-        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Sources { flags, ..Sources::default() }
-    }
-
-    fn refusal(sources: &Sources) -> String {
-        load(sources).expect_err("refused").to_string()
-    }
-
-    #[test]
-    fn the_defaults_are_settings() {
-        let settings = load(&Sources::default()).expect("the defaults are valid");
-        assert_eq!(settings.limits(), cornjacket_domain::Limits::default());
-        assert_eq!(settings.group_commit(), cornjacket_ingest::group_commit::Options::default());
-    }
-
-    #[test]
-    fn flags_win_over_dotenv_and_dotenv_over_the_file() {
-        let folder = std::env::temp_dir().join(format!("cornjacket-load-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let write = |name: &str, text: &str| {
-            let path = folder.join(name);
-            std::fs::File::create(&path)
-                .and_then(|mut file| file.write_all(text.as_bytes()))
-                .expect("written");
-            Some(path)
-        };
-        let file = write("c.toml", "[bus]\npartitions = 2\nretention_hours = 2\nformat = \"json\"\n");
-        let dotenv =
-            write(".env", "CORNJACKET__BUS__PARTITIONS=3\nCORNJACKET__BUS__RETENTION_HOURS=3\nOTHER=x\n");
-        let settings = load(&Sources { file, dotenv, ..flags(&[("bus.partitions", "4")]) }).expect("valid");
-        assert_eq!((settings.bus.partitions, settings.bus.retention_hours), (4, 3));
-        assert_eq!(settings.bus.format, super::super::settings::RecordFormat::Json);
-        std::fs::remove_dir_all(folder).expect("removed");
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_and_the_nearest_named() {
-        assert_eq!(
-            refusal(&flags(&[("stroe.url", "x")])),
-            "unknown setting \"stroe.url\"; did you mean \"store.url\"?"
-        );
-        assert!(refusal(&flags(&[("zzz", "x")])).contains("unknown setting \"zzz\""));
-    }
-
-    #[test]
-    fn a_bad_value_is_refused_and_the_setting_named() {
-        assert!(refusal(&flags(&[("bus.partitions", "many")])).contains("bus.partitions"));
-        assert!(refusal(&flags(&[("bus.partitions", "0")])).contains("bus.partitions"));
-        assert!(refusal(&flags(&[("bus.url", "rabbit://x")])).contains("bus.url"));
-        assert!(refusal(&flags(&[("ingest.listen", "8080")])).contains("ingest.listen"));
-        let mixed = flags(&[("store.url", "sqlite:///x"), ("bus.url", "kafka://h:1")]);
-        assert!(refusal(&mixed).contains("bus.url"));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ mod forecasts;
 mod inference;
 mod keys;
 mod load;
+mod refused;
 mod sasl;
 mod secret;
 mod settings;
