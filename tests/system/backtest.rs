@@ -148,6 +148,11 @@ async fn drafts_differ_as_they_should(cornjacket: &Cornjacket, log: &[StoredEven
 
 async fn refusals_name_the_field(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let none = BacktestRequest::default;
+    let named = |subjects: &str, metrics: &str| {
+        let (subjects, metrics) = (subjects.to_owned(), metrics.to_owned());
+        BacktestRequest { model: "limits".into(), version: 1, subjects, metrics, ..none() }
+    };
+    of_result(backtest(cornjacket, named("nobody-*", "")).await?)?;
     let silent = draft("", "silence", "{}")?;
     let remote = draft("", "remote", r#"{"url": "http://models", "model": "m"}"#)?;
     let wrong = draft("", "threshold", r#"{"upper": "high"}"#)?;
@@ -159,6 +164,10 @@ async fn refusals_name_the_field(cornjacket: &Cornjacket) -> anyhow::Result<()> 
         (both, Code::InvalidArgument, "draft"),
         (none(), Code::InvalidArgument, "draft"),
         (BacktestRequest { model: "nobody".into(), ..none() }, Code::NotFound, "nobody"),
+        (BacktestRequest { model: "nobody".into(), ..none() }, Code::NotFound, "model: "),
+        (BacktestRequest { model: "limits".into(), version: 77, ..none() }, Code::NotFound, "version: "),
+        (named("nobody", ""), Code::NotFound, "subjects: "),
+        (named("", "nothing"), Code::NotFound, "metrics: "),
         (BacktestRequest { model: "limits".into(), limit: -1, ..none() }, Code::InvalidArgument, "limit"),
     ] {
         let refused = backtest(cornjacket, request).await.expect_err(field);

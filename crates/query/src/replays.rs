@@ -11,6 +11,7 @@ use cornjacket_store::{Draft, ListedModel, Mode, Model, ModelId, SeriesId, Snaps
 use tokio::time::Instant;
 
 use crate::admin::Detectors;
+use crate::rpc::there::missing;
 use crate::rpc::{invalid, store_failed};
 
 /// What can be had of a model from samples alone.
@@ -146,19 +147,23 @@ impl Waits {
     }
 }
 
-/// The version of a model, or the active one when none is said.
+/// The version of a model, or the active one when none is said; each with the field that says it.
 pub(crate) fn find<'a>(
     models: &'a [ListedModel],
-    name: &str,
-    version: u32,
+    (name_field, name): (&str, &str),
+    (version_field, version): (&str, u32),
 ) -> Result<&'a ListedModel, Failure> {
     let is_meant = |one: &&ListedModel| match version {
         0 => one.mode == Mode::Active,
         version => one.model.version == version,
     };
-    models.iter().filter(|one| one.model.draft.name == name).find(is_meant).ok_or_else(|| {
+    let mut versions = models.iter().filter(|one| one.model.draft.name == name).peekable();
+    if versions.peek().is_none() {
+        return Err(missing(name_field, &format!("there is no model {name:?}")));
+    }
+    versions.find(is_meant).ok_or_else(|| {
         let which = if version == 0 { "active version".to_owned() } else { format!("version {version}") };
-        Failure::new(ErrorKind::NotFound, format!("there is no {which} of a model {name:?}"))
+        missing(version_field, &format!("there is no {which} of a model {name:?}"))
     })
 }
 

@@ -18,12 +18,13 @@ use futures::stream::BoxStream;
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
-use self::asked::Asked;
+use self::asked::{Asked, Named};
 use self::tally::Tally;
 use super::AdminRpc;
 use crate::replays::{self, Asker, ReplayQuestion};
 use crate::rpc::deadline::{passed, time_left};
 use crate::rpc::list_events::time;
+use crate::rpc::there::missing;
 use crate::rpc::{invalid, store_failed};
 
 pub(super) type Progresses = BoxStream<'static, Result<BacktestResponse, Status>>;
@@ -90,7 +91,7 @@ async fn series(
     since: Timestamp,
     deadline: Instant,
 ) -> Result<Vec<(SeriesId, SeriesKey)>, Failure> {
-    let (mut series, mut after) = (Vec::new(), None);
+    let (mut series, mut after, mut unseen) = (Vec::new(), None, asked.named());
     loop {
         let within = deadline.saturating_duration_since(Instant::now()).min(STATEMENT);
         let snapshot = rpc.snapshots.begin(within).await;
@@ -99,12 +100,20 @@ async fn series(
         let page = snapshot.list_series(&filter).await.map_err(|error| store_failed(&error))?;
         let is_last = page.len() < PAGE as usize;
         after = page.last().map(|last| last.id);
-        let wanted = page.into_iter().filter(|listed| {
-            caller.authorize_subject(&listed.key.subject).is_ok() && asked.watches(&listed.key)
-        });
-        series.extend(wanted.map(|listed| (listed.id, listed.key)));
-        if is_last {
-            return Ok(series);
+        let visible = page.into_iter().filter(|listed| caller.authorize_subject(&listed.key.subject).is_ok());
+        for listed in visible {
+            unseen.retain(|named| !named.is_of(&listed.key));
+            if asked.watches(&listed.key) {
+                series.push((listed.id, listed.key));
+            }
+        }
+        match unseen.first() {
+            _ if !is_last => {}
+            None => return Ok(series),
+            Some(Named { field, name, .. }) => {
+                let problem = format!("there is no series of {name:?} that has samples from the start on");
+                return Err(missing(field, &problem));
+            }
         }
     }
 }

@@ -8,12 +8,14 @@ use cornjacket_proto::admin::{
     SetModelModeRequest,
 };
 use cornjacket_proto::json::to_struct;
-use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_proto::status::Failure;
 use cornjacket_store::{Draft, ListedModel, Mode};
 use prost_types::Struct;
 use tonic::Request;
 
 use super::{Action, AdminRpc, drafts};
+use crate::replays;
+use crate::rpc::there::missing;
 use crate::rpc::{invalid, required, store_failed};
 
 /// What models can be made of, in the crate that this one does not see.
@@ -72,11 +74,10 @@ pub(super) async fn set_model_mode(
     }
     let mode = mode("mode", wanted)?;
     let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
-    let found = models.iter().find(|one| one.model.draft.name == name && one.model.version == version);
-    let Some(found) = found else {
-        let message = format!("there is no version {version} of a model {name:?}");
-        return Err(Failure::new(ErrorKind::NotFound, message));
-    };
+    if version == 0 {
+        return Err(missing("version", "versions are counted from 1 on"));
+    }
+    let found = replays::find(&models, ("name", &name), ("version", version))?;
     let action = Action {
         detail: mode.name().to_owned(),
         ..Action::new(&caller, "set mode", format!("models/{name}/{version}"))

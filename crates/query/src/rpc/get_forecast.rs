@@ -17,6 +17,7 @@ use tonic::Request;
 
 use super::consistency::snapshot_with;
 use super::query_series::{key_to_proto, maker};
+use super::there::find_series;
 use super::{QueryRpc, authorize_series, invalid, store_failed};
 
 /// For which probabilities there are intervals where nobody says.
@@ -98,12 +99,9 @@ pub(super) async fn get_forecast(
     let subjects = [key.subject.as_str()];
     let maker = maker(rpc, &subjects);
     let snapshot = || snapshot_with(rpc, deadline, &maker, &request.consistency_token);
-    let found = snapshot().await?.find_series(&key).await.map_err(|error| store_failed(&error))?;
-    let (series, unit) = found.ok_or_else(|| {
-        let message = format!("there is no series {:?} of {:?}", key.metric, key.subject);
-        Failure::new(ErrorKind::NotFound, message)
-    })?;
-    let (named, oldest) = (key.clone(), rpc.oldest_sample());
+    let oldest = rpc.oldest_sample();
+    let (series, unit) = find_series(snapshot().await?.as_mut(), &key, ("subject", "metric"), oldest).await?;
+    let named = key.clone();
     let question = ForecastQuestion { series, key: named, oldest, horizon, step, levels };
     let turn = rpc.fits.turn(deadline).await?;
     let fit = rpc.forecasts.prepare(snapshot().await?.as_mut(), question).await.map_err(refused)?;

@@ -16,6 +16,7 @@ mod progress;
 mod query_series;
 mod score_series;
 mod tail_events;
+pub(crate) mod there;
 pub(crate) mod wide;
 
 use std::sync::Arc;
@@ -239,6 +240,10 @@ pub(crate) fn printable(field: &str, value: &str) -> Result<(), Failure> {
 
 pub(crate) fn invalid(field: &str, description: &str, reason: &str) -> Failure {
     Failure::invalid(field, description, reason)
+}
+
+fn violation(field: &str, description: &str, reason: &str) -> FieldViolation {
+    FieldViolation { field: field.to_owned(), description: description.to_owned(), reason: reason.to_owned() }
 }
 
 pub(crate) fn decode(stored: &StoredEvent) -> Result<Event, Failure> {

@@ -6,13 +6,14 @@
 use cornjacket_domain::{Caller, SeriesKey, Shard, Timestamp};
 use cornjacket_proto::json::from_struct;
 use cornjacket_proto::query::{ScoreSeriesRequest, ScoreSeriesResponse, ScoredSample};
-use cornjacket_proto::status::{ErrorKind, Failure};
+use cornjacket_proto::status::Failure;
 use cornjacket_store::{Model, ModelId, TimeRange};
 use tokio::time::Instant;
 use tonic::Request;
 
 use super::consistency::snapshot_with;
 use super::query_series::{key_to_proto, maker, range_of};
+use super::there::find_series;
 use super::{QueryRpc, authorize_series, deadline, invalid, store_failed};
 use crate::replays::{self, Asker, Judged, Replay, ReplayQuestion, Waits};
 use cornjacket_domain::page::{self, Cursor};
@@ -59,12 +60,9 @@ pub(super) async fn score_series(
     let subjects = [key.subject.as_str()];
     let maker = maker(rpc, &subjects);
     let mut snapshot = snapshot_with(rpc, deadline, &maker, &request.consistency_token).await?;
-    let found = snapshot.find_series(&key).await.map_err(|error| store_failed(&error))?;
+    let oldest = rpc.oldest_sample();
+    let (series, unit) = find_series(snapshot.as_mut(), &key, ("subject", "metric"), oldest).await?;
     drop(snapshot);
-    let (series, unit) = found.ok_or_else(|| {
-        let message = format!("there is no series {:?} of {:?}", key.metric, key.subject);
-        Failure::new(ErrorKind::NotFound, message)
-    })?;
     let question = ReplayQuestion {
         series,
         key: key.clone(),
@@ -72,7 +70,7 @@ pub(super) async fn score_series(
         model: model.clone(),
         as_it_ran: false,
         range,
-        oldest: rpc.oldest_sample(),
+        oldest,
         most: MOST_SAMPLES,
         compared: Vec::new(),
     };
@@ -132,7 +130,12 @@ async fn model(rpc: &QueryRpc, request: &ScoreSeriesRequest) -> Result<Model, Fa
                 return Err(invalid("parameters", "are those of the model", "MISMATCH"));
             }
             let listed = rpc.models.list().await.map_err(|error| store_failed(&error))?;
-            ("model", replays::find(&listed, &request.model, request.version)?.model.clone())
+            (
+                "model",
+                replays::find(&listed, ("model", &request.model), ("version", request.version))?
+                    .model
+                    .clone(),
+            )
         }
         (true, false) => {
             if request.version != 0 {

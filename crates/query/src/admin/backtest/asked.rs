@@ -33,6 +33,34 @@ pub(super) struct Asked {
     pub notes: Vec<String>,
     /// Pairs of patterns that subjects and metrics must both match.
     patterns: Vec<(Patterns, Patterns)>,
+    /// Subjects and metrics that the request names, which are no patterns.
+    named: Vec<Named>,
+}
+
+/// What a request names.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub field: &'static str,
+    pub name: String,
+    pub is_subject: bool,
+}
+
+impl Named {
+    /// What is no pattern, of those fields.
+    fn of(fields: &[(&'static str, &String, bool)]) -> Vec<Self> {
+        let plain = fields.iter().filter(|(_, name, _)| !name.is_empty() && !name.contains('*'));
+        let named = |&(field, name, is_subject): &(&'static str, &String, bool)| Self {
+            field,
+            name: name.clone(),
+            is_subject,
+        };
+        plain.map(named).collect()
+    }
+
+    /// Whether a series has that name.
+    pub fn is_of(&self, key: &SeriesKey) -> bool {
+        self.name == if self.is_subject { key.subject.as_str() } else { key.metric.as_str() }
+    }
 }
 
 impl Asked {
@@ -58,6 +86,14 @@ impl Asked {
             }
             Ok::<_, Failure>((pattern(subjects), pattern(metrics)))
         });
+        let none = String::new();
+        let of_draft = |text: fn(&admin::Model) -> &String| draft.map_or(&none, text);
+        let named = Named::of(&[
+            ("subjects", &request.subjects, true),
+            ("metrics", &request.metrics, false),
+            ("draft.subjects", of_draft(|draft| &draft.subjects), true),
+            ("draft.metrics", of_draft(|draft| &draft.metrics), false),
+        ]);
         let [request_patterns, draft_patterns] = within;
         let mut patterns = vec![request_patterns?, draft_patterns?];
         let listed = rpc.models.list().await.map_err(|error| store_failed(&error))?;
@@ -77,6 +113,7 @@ impl Asked {
                 .collect(),
             code,
             patterns,
+            named,
             model,
         })
     }
@@ -86,6 +123,11 @@ impl Asked {
         self.patterns
             .iter()
             .all(|(subjects, metrics)| subjects.allow(&key.subject) && metrics.allow(&key.metric))
+    }
+
+    /// What the request names that may not be there.
+    pub fn named(&self) -> Vec<Named> {
+        self.named.clone()
     }
 
     /// The field with which fewer samples would be read of a series.
@@ -119,7 +161,7 @@ fn model<'a>(
         (Some(_), _) if request.version != 0 => Err(invalid("version", "needs a model", "MISMATCH")),
         (Some(draft), _) => Ok((drafted(rpc, listed, draft)?, None)),
         (None, name) => {
-            let found = replays::find(listed, name, request.version)?;
+            let found = replays::find(listed, ("model", name), ("version", request.version))?;
             replays::require(rpc.replays.as_ref(), ("model", &found.model.draft), false)?;
             Ok((found.model.clone(), Some(found)))
         }
@@ -161,7 +203,10 @@ fn compared(
     }
     let named = match request.compare_to.as_str() {
         "" => listed.iter().find(|one| one.mode == Mode::Active && one.model.draft.name == name),
-        name => Some(replays::find(listed, name, request.compare_version)?),
+        name => {
+            let version = ("compare_version", request.compare_version);
+            Some(replays::find(listed, ("compare_to", name), version)?)
+        }
     };
     let all = || listed.iter().filter(|one| one.mode == Mode::Active).collect();
     let wanted: Vec<&ListedModel> = named.map_or_else(all, |one| vec![one]);
