@@ -148,7 +148,11 @@ async fn anomalies_are_events(cornjacket: &Cornjacket) -> anyhow::Result<()> {
     let next = ListAnomaliesRequest { page_token: answer.next_page_token, ..page };
     assert_eq!(anomalies(cornjacket, next).await?, all[1..2]);
     let other = ListAnomaliesRequest { model: "cold".into(), ..ListAnomaliesRequest::default() };
-    assert!(anomalies(cornjacket, other).await?.is_empty());
+    let none = anomalies(cornjacket, other).await.expect_err("there is no such model");
+    assert!(none.to_string().contains("model: there is no model"), "{none:#}");
+    let quiet =
+        ListAnomaliesRequest { min_severity: 3, model: "hot".into(), ..ListAnomaliesRequest::default() };
+    assert!(anomalies(cornjacket, quiet).await?.is_empty(), "there is, and it found nothing so grave");
     stop(process).await
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_proto::admin::report_feedback_request::{FalseAlarm, Missed, Word};
 use cornjacket_proto::admin::{ModelMode, ReportFeedbackRequest};
-use cornjacket_proto::query::{ListAnomaliesRequest, ListEventsRequest};
+use cornjacket_proto::query::{ListAnomaliesRequest, ListEventsRequest, ListSeriesRequest};
 use cornjacket_testkit::wait;
 use tonic::Code;
 
@@ -64,7 +65,7 @@ fn missed(missed: Missed) -> ReportFeedbackRequest {
 
 /// Of version 1 of the model that watches.
 fn a_missed() -> Missed {
-    let time = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
+    let time = SystemClock.now().to_proto();
     Missed {
         subject: "pump-1".into(),
         metric: "temperature".into(),
@@ -121,6 +122,16 @@ async fn words_change_the_bar_on_the_full_stack() -> anyhow::Result<()> {
     a_word_changes_the_bar(&FullStack::shared().await?.cornjacket(&[])?).await
 }
 
+/// Waits until what pump 1 measures is a series.
+async fn until_heard_of(cornjacket: &Cornjacket) -> anyhow::Result<()> {
+    let request = ListSeriesRequest { subject: "pump-1".into(), ..ListSeriesRequest::default() };
+    let mut query = cornjacket.query().await?;
+    wait::until(SOON, "the first sample", async || {
+        query.list_series(request.clone()).await.is_ok_and(|listed| !listed.into_inner().series.is_empty())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_word_on_nothing_is_refused() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -128,12 +139,18 @@ async fn a_word_on_nothing_is_refused() -> anyhow::Result<()> {
     let process = cornjacket.start().await?;
     register(&cornjacket, ("hot", "threshold", r#"{"upper": 80}"#, ModelMode::Active)).await?;
     let receipt = cornjacket.append(reading("pump-1", "1", 20.0)).await?;
+    until_heard_of(&cornjacket).await?;
+    let long_ago = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
     let no_anomaly = FalseAlarm { source: receipt.source, id: receipt.id };
     let no_anomaly =
         ReportFeedbackRequest { word: Some(Word::FalseAlarm(no_anomaly)), comment: String::new() };
     let mut admin = cornjacket.admin().await?;
     for (request, code, said) in [
-        (missed(Missed { version: 7, ..a_missed() }), Code::NotFound, "version 7"),
+        (missed(Missed { version: 7, ..a_missed() }), Code::NotFound, "missed.version"),
+        (missed(Missed { model: "cold".into(), ..a_missed() }), Code::NotFound, "missed.model"),
+        (missed(Missed { subject: "nobody".into(), ..a_missed() }), Code::NotFound, "missed.subject"),
+        (missed(Missed { metric: "nothing".into(), ..a_missed() }), Code::NotFound, "missed.metric"),
+        (missed(Missed { time: Some(long_ago), ..a_missed() }), Code::NotFound, "missed.time"),
         (missed(Missed { model: String::new(), ..a_missed() }), Code::InvalidArgument, "missed.model"),
         (missed(Missed { subject: String::new(), ..a_missed() }), Code::InvalidArgument, "missed.subject"),
         (missed(Missed { time: None, ..a_missed() }), Code::InvalidArgument, "missed.time"),

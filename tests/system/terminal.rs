@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cornjacket_testkit::Program;
+use cornjacket_testkit::{Program, wait};
 
 use super::cornjacket::{Cornjacket, operator, stop};
+use super::events::reading;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -52,5 +53,50 @@ async fn the_next_version_of_a_model_watches_what_the_one_before_did() -> anyhow
     assert!(refused.contains("--subjects") && refused.contains("must not be empty"), "{refused}");
     let other = terminal.says(&["models", "register", "odd", "seasonal"]).await?;
     assert_eq!(other, "odd/1: active, subjects *, metrics *\n");
+    stop(process).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_named_by_its_field() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let process = cornjacket.start().await?;
+    let terminal = Terminal::of(&cornjacket)?;
+    terminal.says(&["models", "register", "hot", "threshold", r#"{"upper": 80}"#]).await?;
+    for (id, value) in [("1", 20.0), ("2", 99.0)] {
+        cornjacket.append(reading("pump-7", id, value)).await?;
+    }
+    let found = wait::until_some(DEADLINE, "an anomaly", async || {
+        terminal
+            .says(&["anomalies", "--subject", "pump-7", "--json"])
+            .await
+            .ok()
+            .filter(|it| it.contains("\"id\""))
+    });
+    let found: serde_json::Value = serde_json::from_str(&found.await?)?;
+    let id = found["anomalies"][0]["id"].as_str().unwrap_or_default();
+    let said = terminal.says(&["feedback", "false-alarm", id]).await?;
+    assert!(said.starts_with("hot/1 in temperature of pump-7: a false alarm; its bar is"), "{said}");
+    let time = "2020-01-01T00:00:00Z";
+    for (verb, field) in [
+        (&["anomalies", "--subject", "nobody"][..], "subject: there is no series of \"nobody\""),
+        (&["anomalies", "--subject", "pump-7", "--metric", "x"], "metric: there is no series \"x\""),
+        (&["anomalies", "--model", "cold"], "model: there is no model \"cold\""),
+        (&["forecast", "nobody", "temperature"], "subject: there is no series"),
+        (&["forecast", "pump-7", "x"], "metric: there is no series"),
+        (&["series", "pump-7", "temperature", "--model", "cold"], "model: there is no model"),
+        (&["models", "set", "cold", "1", "off"], "name: there is no model"),
+        (&["models", "set", "hot", "9", "off"], "version: there is no version 9"),
+        (
+            &["feedback", "missed", "pump-7", "temperature", "hot", time],
+            "missed.time: the series has no sample",
+        ),
+        (&["feedback", "missed", "nobody", "temperature", "hot", time], "missed.subject: there is no series"),
+        (&["backtest", "--model", "cold"], "model: there is no model"),
+        (&["backtest", "--model", "hot", "--subjects", "nobody"], "subjects: there is no series"),
+    ] {
+        let refused = terminal.refuses(verb).await;
+        assert!(refused.contains(field) && refused.contains("NotFound"), "{verb:?}: {refused}");
+    }
     stop(process).await
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
-use cornjacket_proto::query::ListAnomaliesRequest;
+use cornjacket_proto::query::{ListAnomaliesRequest, ListAnomaliesResponse};
+use prost::Message;
 
 use super::client::{Server, told};
 use super::table;
@@ -28,13 +29,25 @@ pub struct Anomalies {
     /// At most this many: the newest.
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    /// Print them as JSON, as they stand in the log.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Anomalies {
     /// Asks and prints.
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         telemetry::block_on(&settings.log, async {
-            let rows = self.ask(settings).await?;
+            let json = self.json;
+            let mut rows = self.ask(settings).await?;
+            // They come as they were found, which is not when it was: a sample may be late.
+            rows.sort_by_key(|event| std::cmp::Reverse(sampled(event)));
+            if json {
+                let found = ListAnomaliesResponse { anomalies: rows, ..ListAnomaliesResponse::default() };
+                let json = cornjacket_proto::decode_dynamic::<ListAnomaliesResponse>(&found.encode_to_vec())?;
+                println!("{}", serde_json::to_string_pretty(&json)?);
+                return Ok(());
+            }
             let head =
                 ["TIME", "SUBJECT", "METRIC", "VALUE", "EXPECTED", "SCORE", "SEVERITY", "MODEL", "WHY", "ID"];
             print!("{}", table::of(&head, rows.iter().filter_map(row)));
@@ -63,9 +76,15 @@ impl Anomalies {
     }
 }
 
+/// When that was measured with which an anomaly begins.
+fn sampled(event: &Event) -> Option<Timestamp> {
+    let Some(Payload::AnomalyDetected(anomaly)) = &event.payload else { return None };
+    anomaly.sample_time.as_ref().and_then(Timestamp::from_proto)
+}
+
 fn row(event: &Event) -> Option<[String; 10]> {
     let Some(Payload::AnomalyDetected(anomaly)) = &event.payload else { return None };
-    let time = anomaly.sample_time.as_ref().and_then(Timestamp::from_proto);
+    let time = sampled(event);
     let severity = anomaly.severity().as_str_name().trim_start_matches("SEVERITY_").to_lowercase();
     let why: Vec<_> = anomaly.contributions.iter().take(3).map(|one| one.feature.as_str()).collect();
     Some([

@@ -2,8 +2,9 @@
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use cornjacket_proto::admin::ReportFeedbackRequest;
 use cornjacket_proto::admin::report_feedback_request::{FalseAlarm, Missed, Word};
+use cornjacket_proto::admin::{ReportFeedbackRequest, ReportFeedbackResponse};
+use cornjacket_proto::events::feedback_reported::Verdict;
 use prost_types::Timestamp;
 
 use super::client::{Server, told};
@@ -61,9 +62,49 @@ impl Feedback {
             let request = ReportFeedbackRequest { word: Some(word), comment: self.comment };
             let reported = self.server.admin(settings).await?.report_feedback(request).await;
             let reported = reported.map_err(|status| told(&status)).context("feedback")?.into_inner();
-            let again = if reported.duplicate { ": it was said before, and counts once" } else { "" };
-            println!("{}{again}", reported.id);
+            println!("{}", taken(&reported));
             Ok(())
         })
+    }
+}
+
+/// Of what it was taken, what it does, and the id of its event.
+fn taken(reported: &ReportFeedbackResponse) -> String {
+    let feedback = reported.feedback.clone().unwrap_or_default();
+    let (verdict, effect) = match feedback.verdict() {
+        Verdict::FalseAlarm => ("a false alarm", "its bar is a quarter higher from the next event on"),
+        Verdict::Missed => ("missed", "one false alarm of that series is taken back from the next event on"),
+        Verdict::Unspecified => ("taken", "nothing is changed"),
+    };
+    let effect = if reported.duplicate { "it was said before, and counts once" } else { effect };
+    let (subject, metric) = (feedback.series_subject, feedback.metric);
+    let (model, version) = (feedback.model, feedback.model_version);
+    format!("{model}/{version} in {metric} of {subject}: {verdict}; {effect}\n{}", reported.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use cornjacket_proto::events::FeedbackReported;
+
+    use super::*;
+
+    #[test]
+    fn what_was_taken_is_said() {
+        let feedback = FeedbackReported {
+            verdict: Verdict::Missed.into(),
+            series_subject: "pump-7".into(),
+            metric: "temperature".into(),
+            model: "hot".into(),
+            model_version: "2".into(),
+            ..FeedbackReported::default()
+        };
+        let reported = |duplicate| ReportFeedbackResponse {
+            id: "x".into(),
+            duplicate,
+            feedback: Some(feedback.clone()),
+        };
+        let once = "hot/2 in temperature of pump-7: missed; one false alarm of that series is taken back";
+        assert!(taken(&reported(false)).starts_with(once));
+        assert!(taken(&reported(true)).ends_with("it was said before, and counts once\nx"));
     }
 }

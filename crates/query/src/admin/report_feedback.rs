@@ -4,25 +4,31 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cornjacket_domain::{Caller, Event, FEEDBACK_SOURCE, Limits, Timestamp, digest_of};
+use cornjacket_domain::{
+    Caller, Event, FEEDBACK_SOURCE, Limits, RollupStep, SeriesKey, Timestamp, digest_of,
+};
 use cornjacket_proto::admin::report_feedback_request::{FalseAlarm, Missed, Word};
 use cornjacket_proto::admin::{ReportFeedbackRequest, ReportFeedbackResponse};
 use cornjacket_proto::events as proto;
 use cornjacket_proto::events::FeedbackReported;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::feedback_reported::Verdict;
-use cornjacket_proto::status::{ErrorKind, Failure};
-use cornjacket_store::{Appended, Mode};
+use cornjacket_proto::status::Failure;
+use cornjacket_store::{Appended, TimeRange};
 use tonic::Request;
 
 use super::AdminRpc;
+use crate::replays::{self, Playable};
 use crate::rpc::get_event::find;
+use crate::rpc::there::{find_series, missing};
 use crate::rpc::{decode, invalid, required, store_failed};
 
 const TYPE: &str = "ai.feedback_reported";
 /// Where anomalies are from, unless it is said.
 const ANOMALIES: &str = "cornjacket/inference";
-/// How long looking for an anomaly may take.
+/// So near a time that a person remembers, there is a sample.
+const ABOUT: Duration = Duration::from_hours(1);
+/// How long looking for an anomaly, or a series, may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn report_feedback(
@@ -43,7 +49,7 @@ pub(super) async fn report_feedback(
         source: FEEDBACK_SOURCE.to_owned(),
         r#type: TYPE.to_owned(),
         subject: feedback.series_subject.clone(),
-        payload: Some(Payload::FeedbackReported(feedback)),
+        payload: Some(Payload::FeedbackReported(feedback.clone())),
         ..proto::Event::default()
     };
     let event = Event::new(event, rpc.clock.now(), &Limits::default())
@@ -52,7 +58,7 @@ pub(super) async fn report_feedback(
     let appended = rpc.log.append(&[event]).await.map_err(|error| store_failed(&error))?;
     // With another comment it is still the same person's word on the same.
     let duplicate = !matches!(appended[..], [Appended::Stored { .. }]);
-    Ok(ReportFeedbackResponse { id, duplicate })
+    Ok(ReportFeedbackResponse { id, duplicate, feedback: Some(feedback) })
 }
 
 async fn false_alarm(rpc: &AdminRpc, caller: &Caller, word: FalseAlarm) -> Result<FeedbackReported, Failure> {
@@ -85,19 +91,20 @@ async fn missed(rpc: &AdminRpc, caller: &Caller, word: Missed) -> Result<Feedbac
         return Err(invalid("missed.time", "must be a time", "REQUIRED"));
     };
     let models = rpc.models.list().await.map_err(|error| store_failed(&error))?;
-    let found = models.iter().find(|one| {
-        let is_asked = match word.version {
-            0 => one.mode == Mode::Active,
-            version => one.model.version == version,
-        };
-        one.model.draft.name == word.model && is_asked
-    });
-    let Some(found) = found else {
-        let version =
-            if word.version == 0 { "active version".to_owned() } else { format!("version {}", word.version) };
-        let message = format!("there is no {version} of a model {:?}", word.model);
-        return Err(Failure::new(ErrorKind::NotFound, message));
-    };
+    let version = ("missed.version", word.version);
+    let found = replays::find(&models, ("missed.model", &word.model), version)?;
+    let key = SeriesKey { subject: word.subject.clone(), metric: word.metric.clone() };
+    let oldest = RollupStep::Hour.bucket_of(rpc.clock.now() - rpc.keep_samples);
+    let mut snapshot = rpc.snapshots.begin(WITHIN).await.map_err(|error| store_failed(&error))?;
+    let (series, _) =
+        find_series(snapshot.as_mut(), &key, ("missed.subject", "missed.metric"), oldest).await?;
+    // Who finds by waiting misses what did not come.
+    let waits = matches!(rpc.replays.playable(&found.model.draft), Ok(Playable::ScoresOnly));
+    let range = TimeRange { start: (time - ABOUT).max(oldest), end: time + ABOUT };
+    let samples = snapshot.samples(series, range, None, 1).await.map_err(|error| store_failed(&error))?;
+    if samples.is_empty() && !waits {
+        return Err(missing("missed.time", "the series has no sample within an hour of it"));
+    }
     Ok(FeedbackReported {
         verdict: Verdict::Missed.into(),
         series_subject: word.subject,

@@ -7,7 +7,7 @@
 
 mod parts;
 
-use cornjacket_domain::Caller;
+use cornjacket_domain::{Caller, SeriesKey};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
 use cornjacket_proto::query::{ListAnomaliesRequest, ListAnomaliesResponse};
@@ -19,6 +19,7 @@ use tonic::Request;
 use self::parts::Parts;
 use super::consistency::snapshot_of_log;
 use super::list_events::{After, Window, authorize_filter, for_caller, select, window};
+use super::there::{find_series, has_series, missing};
 use super::{QueryRpc, store_failed};
 use cornjacket_domain::page::{self, Cursor};
 
@@ -40,7 +41,12 @@ pub(super) async fn list_anomalies(
         (std::mem::take(&mut request.page_token), std::mem::take(&mut request.consistency_token));
     let cursor = Cursor::of(prost::Message::encode_to_vec(&request));
     let page = Page { rpc, deadline, caller, request, consistency_token };
-    let (anomalies, last) = page.read(size, cursor.read(&token)?).await?;
+    let after: Option<After> = cursor.read(&token)?;
+    let is_first = after.is_none();
+    let (anomalies, last) = page.read(size, after).await?;
+    if is_first && anomalies.is_empty() && last.is_none() {
+        page.check_names().await?;
+    }
     let next_page_token = last.map(|position| cursor.write(&After { position })).unwrap_or_default();
     Ok(ListAnomaliesResponse { anomalies, next_page_token })
 }
@@ -76,6 +82,28 @@ impl Page<'_> {
             }
         }
         Ok(parts.end())
+    }
+
+    /// Where nothing was found, that may be because what was asked for is not there. Models that are not registered may have found
+    /// something, too: where they did, this is not asked.
+    async fn check_names(&self) -> Result<(), Failure> {
+        let ListAnomaliesRequest { subject, metric, model, .. } = &self.request;
+        let mut snapshot = self.snapshot().await?;
+        let oldest = self.rpc.oldest_sample();
+        if !subject.is_empty() && !metric.is_empty() {
+            let key = SeriesKey { subject: subject.clone(), metric: metric.clone() };
+            find_series(snapshot.as_mut(), &key, ("subject", "metric"), oldest).await?;
+        } else if !subject.is_empty() && !has_series(snapshot.as_mut(), subject, oldest).await? {
+            return Err(missing("subject", &format!("there is no series of {subject:?}")));
+        }
+        if model.is_empty() {
+            return Ok(());
+        }
+        let names = snapshot.model_names().await.map_err(|error| store_failed(&error))?;
+        if names.iter().any(|known| known.name == *model) {
+            return Ok(());
+        }
+        Err(missing("model", &format!("there is no model {model:?}, and nothing that it found")))
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure> {
