@@ -36,7 +36,7 @@ const MODELS: [(&str, &str, &str, ModelMode); 4] = [
     ("season", "seasonal", "{}", ModelMode::Active),
     ("jumps", "rate_of_change", r#"{"per_seconds": 60, "rise": 3, "fall": 3}"#, ModelMode::Active),
     ("limits", "threshold", r#"{"upper": 26, "hold_samples": 3}"#, ModelMode::Active),
-    ("season of tomorrow", "seasonal", r#"{"level": 0.9}"#, ModelMode::Shadow),
+    ("season-of-tomorrow", "seasonal", r#"{"level": 0.9}"#, ModelMode::Shadow),
 ];
 
 pub(super) async fn register(

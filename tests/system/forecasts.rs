@@ -199,7 +199,7 @@ async fn forecasts_can_be_asked_for_on_postgres() -> anyhow::Result<()> {
 }
 
 /// A line that crosses a hundred in its two hundredth minute.
-const RULES: &str = r#"[{name = "high soon", subjects = "tank-*", upper = 100.0, horizon_seconds = 1800, step_seconds = 60,
+const RULES: &str = r#"[{name = "high-soon", subjects = "tank-*", upper = 100.0, horizon_seconds = 1800, step_seconds = 60,
     every_seconds = 1}]"#;
 const CROSSES: u32 = 200;
 
@@ -216,7 +216,7 @@ async fn expected(cornjacket: &Cornjacket) -> anyhow::Result<Vec<(String, Breach
 
 /// Waits until a process has forecast something for the rule more often than that: how often.
 async fn until_looked(cornjacket: &Cornjacket, more_than: u64) -> anyhow::Result<u64> {
-    const MADE: &str = "cornjacket_outlooks_total{rule=\"high soon\",outcome=\"made\"} ";
+    const MADE: &str = "cornjacket_outlooks_total{rule=\"high-soon\",outcome=\"made\"} ";
     wait::until_some(LEASE_AND_MORE, "it has looked ahead", async || {
         let metrics = http_get(cornjacket.ops, "/metrics").await.ok()?;
         let count = metrics.lines().find_map(|line| line.strip_prefix(MADE)?.trim().parse().ok())?;
@@ -254,7 +254,7 @@ async fn a_breach_is_expected_once(cornjacket: &Cornjacket, kills: u32) -> anyho
     assert!(by >= crosses - MINUTE * 15 && by <= crosses + MINUTE * 15, "{by:?} is far from {crosses:?}");
     assert!(time(&breach.earliest_time).is_some_and(|earliest| earliest <= by));
     assert!(breach.probability >= 0.5 && breach.limit.total_cmp(&100.0).is_eq() && breach.direction == 1);
-    assert_eq!((breach.rule.as_str(), breach.series_subject.as_str()), ("high soon", "tank-1"));
+    assert_eq!((breach.rule.as_str(), breach.series_subject.as_str()), ("high-soon", "tank-1"));
 
     // Another process knows that it was said, and goes on looking.
     process.kill9().await?;

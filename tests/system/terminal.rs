@@ -100,3 +100,25 @@ async fn what_is_not_there_is_named_by_its_field() -> anyhow::Result<()> {
     }
     stop(process).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slips_are_told_as_what_they_are() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let process = cornjacket.start().await?;
+    let elsewhere = Terminal { verbs: operator()? };
+    let server = format!("127.0.0.1:{}", cornjacket.query);
+    let behind = ["models", "register", "hot", "threshold", r#"{"upper": 80}"#, "--server", &server];
+    assert!(elsewhere.says(&behind).await?.starts_with("hot/1: active"), "a flag may stand behind its verb");
+    let terminal = Terminal::of(&cornjacket)?;
+    for (verb, told) in [
+        (["hot", "threshold", r#"{"upper": "high"}"#], "model.parameters.upper: "),
+        (["wear", "remote", "{}"], "model.parameters.url: is missing"),
+        (["too hot", "threshold", r#"{"upper": 80}"#], "model.name: must be 1 to 63 of a-z"),
+        (["a/b", "threshold", r#"{"upper": 80}"#], "model.name: must be 1 to 63 of a-z"),
+    ] {
+        let refused = terminal.refuses(&[&["models", "register"][..], &verb].concat()).await;
+        assert!(refused.contains(told), "{verb:?}: {refused}");
+    }
+    stop(process).await
+}

@@ -19,6 +19,7 @@ pub mod forwarder;
 pub mod history;
 mod memory;
 pub mod nab;
+pub mod name;
 mod outcome;
 pub mod outlook;
 mod patience;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::admin::Detectors;
 use crate::rpc::there::missing;
-use crate::rpc::{invalid, store_failed};
+use crate::rpc::{invalid, invalid_as, store_failed};
 
 /// What can be had of a model from samples alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ pub(crate) fn require(
         Ok(Playable::ScoresOnly) if scores_are_enough => return Ok(()),
         Ok(Playable::ScoresOnly) => "finds by waiting, which samples do not show; ScoreSeries has its scores",
         Ok(Playable::Nothing) => "asks a server, and what that says does not follow from samples",
-        Err((at, problem)) => return Err(invalid(&format!("{field}.{at}"), &problem, "INVALID")),
+        Err((at, problem)) => return Err(invalid_as(&format!("{field}.{at}"), &problem, "INVALID")),
     };
     let message = format!("{field}: detector {detector:?} {why}");
     Err(Failure::new(ErrorKind::FailedPrecondition, message)

@@ -29,6 +29,7 @@ use cornjacket_proto::events::anomaly_detected::Severity;
 use cornjacket_store::Draft;
 
 pub use self::remote::Remote;
+use crate::name;
 
 /// All kinds that run in this process, in the order in which they are listed to people. Beside them is [`remote`].
 pub const KINDS: &[&dyn Kind] = &[
@@ -86,7 +87,8 @@ pub fn draft(
     parameters: &serde_json::Value,
 ) -> Result<Draft, ParameterError> {
     let known = offered().into_iter().find(|known| known.name == kind).ok_or_else(|| unknown(kind))?;
-    for (field, text, most) in [("name", name, 128), ("subjects", subjects, 256), ("metrics", metrics, 128)] {
+    name::check(name).map_err(|problem| ParameterError { field: "name".to_owned(), problem })?;
+    for (field, text, most) in [("subjects", subjects, 256), ("metrics", metrics, 128)] {
         if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
             let problem = format!("must be 1 to {most} characters, and no control characters");
             return Err(ParameterError { field: field.to_owned(), problem });

@@ -116,6 +116,9 @@ impl Remote {
 impl Parameters {
     /// `{url}/v2/models/{model}[/versions/{version}]/infer`.
     fn infer(&self) -> Result<Url, ParameterError> {
+        if self.url.is_empty() {
+            return Err(refused("url", "is missing: where the model server is, such as http://models:8000"));
+        }
         let mut url = Url::parse(&self.url).map_err(|error| refused("url", error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refused("url", "must begin with http: or https:"));
@@ -196,7 +199,8 @@ mod tests {
             assert_eq!(error.field, field, "{error}");
         }
         assert_eq!(Remote::configure(&json!({ "url": "http://m" })).expect_err("refused").field, "model");
-        assert_eq!(Remote::configure(&json!({ "model": "m" })).expect_err("refused").field, "url");
+        let error = Remote::configure(&json!({})).expect_err("refused");
+        assert!(error.field == "url" && error.problem.starts_with("is missing"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::dev;
 use crate::config::{AuthMode, Settings};
@@ -22,6 +22,8 @@ use crate::tls::Client;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
+const WITH_A_TOKEN: &str = " (verbs take the token of CORNJACKET_TOKEN; `cornjacket token` prints one where auth.secret is set or \
+                            a `cornjacket dev` has run)";
 /// Whom the verbs' own tokens stand for.
 const NAME: &str = "operator";
 
@@ -70,7 +72,7 @@ pub struct Server {
     /// The query listener of the running Cornjacket, or the actions listener for what is about actions; by default that of the settings on this machine. The token is that
     /// of the environment (`CORNJACKET_TOKEN`), or made with auth.secret or the secret of the `cornjacket dev` in this folder.
     /// Behind TLS it is `https://HOST:PORT`, and --ca names who vouches for it where this machine does not know.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
     server: Option<String>,
 }
 
@@ -141,7 +143,20 @@ pub async fn connect(
     Ok(InterceptedService::new(channel, Bearer::of(settings)?))
 }
 
-/// What a failed call says: its code and its message.
+/// What a failed call says: its code and its message. Whoever is not known is told where a token comes from.
 pub fn told(status: &tonic::Status) -> anyhow::Error {
-    anyhow::anyhow!("{:?}: {}", status.code(), status.message())
+    let hint = if status.code() == Code::Unauthenticated { WITH_A_TOKEN } else { "" };
+    anyhow::anyhow!("{:?}: {}{hint}", status.code(), status.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_not_known_is_told_where_a_token_comes_from() {
+        let unknown = told(&Status::unauthenticated("no token")).to_string();
+        assert!(unknown.contains("CORNJACKET_TOKEN") && unknown.contains("`cornjacket token`"), "{unknown}");
+        assert_eq!(told(&Status::not_found("x: is not there")).to_string(), "NotFound: x: is not there");
+    }
 }

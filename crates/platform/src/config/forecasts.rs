@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cornjacket_domain::Patterns;
-use cornjacket_domain::clean::is_printable;
 use cornjacket_inference::history::MOST_HORIZON;
+use cornjacket_inference::name;
 use cornjacket_inference::outlook::Rule;
 use cornjacket_proto::events::anomaly_detected::Severity;
 use serde::{Deserialize, Serialize};
 
 use super::Inference;
-
-/// The longest name: events carry it.
-const MOST_NAME: usize = 128;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -72,9 +69,7 @@ impl Inference {
 
 impl Forecast {
     fn rule(&self) -> anyhow::Result<Rule> {
-        let length = self.name.chars().count();
-        ensure!((1..=MOST_NAME).contains(&length), "name: must be 1 to {MOST_NAME} characters");
-        ensure!(is_printable(&self.name), "name: must have no control characters");
+        name::check(&self.name).map_err(|problem| anyhow::anyhow!("name: {problem}"))?;
         let Self { upper, lower, probability, every_seconds, .. } = *self;
         ensure!(upper.is_some() || lower.is_some(), "upper or lower: must be given");
         for (name, limit) in [("upper", upper), ("lower", lower)] {

@@ -6,7 +6,7 @@ use cornjacket_proto::status::Failure;
 use cornjacket_store::{Draft, ListedModel};
 
 use super::Detectors;
-use crate::rpc::invalid;
+use crate::rpc::invalid_as;
 
 /// Every series.
 const ALL: &str = "*";
@@ -22,7 +22,7 @@ pub(super) fn draft(
     let parameters = from_struct(model.parameters.clone().unwrap_or_default());
     let (subjects, metrics) = scope(listed, name, (&model.subjects, &model.metrics));
     let drafted = detectors.draft(name, &model.detector, (subjects, metrics), &parameters);
-    drafted.map_err(|(at, problem)| invalid(&format!("{field}.{at}"), &problem, "INVALID"))
+    drafted.map_err(|(at, problem)| invalid_as(&format!("{field}.{at}"), &problem, "INVALID"))
 }
 
 /// The subjects and metrics that are said, those of the newest version of the name where nothing is, and else all.

@@ -246,6 +246,12 @@ fn violation(field: &str, description: &str, reason: &str) -> FieldViolation {
     FieldViolation { field: field.to_owned(), description: description.to_owned(), reason: reason.to_owned() }
 }
 
+/// The same of what somebody else says of a field, in words of its own.
+pub(crate) fn invalid_as(field: &str, problem: &str, reason: &str) -> Failure {
+    let failure = Failure::new(ErrorKind::Invalid, format!("{field}: {problem}"));
+    failure.with_violations(vec![violation(field, problem, reason)])
+}
+
 pub(crate) fn decode(stored: &StoredEvent) -> Result<Event, Failure> {
     stored.decode().map_err(|error| {
         tracing::error!(%error, position = stored.position, "a stored event does not decode");

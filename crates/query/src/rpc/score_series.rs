@@ -14,7 +14,7 @@ use tonic::Request;
 use super::consistency::snapshot_with;
 use super::query_series::{key_to_proto, maker, range_of};
 use super::there::find_series;
-use super::{QueryRpc, authorize_series, deadline, invalid, store_failed};
+use super::{QueryRpc, authorize_series, deadline, invalid, invalid_as, store_failed};
 use crate::replays::{self, Asker, Judged, Replay, ReplayQuestion, Waits};
 use cornjacket_domain::page::{self, Cursor};
 
@@ -143,7 +143,7 @@ async fn model(rpc: &QueryRpc, request: &ScoreSeriesRequest) -> Result<Model, Fa
             }
             let parameters = from_struct(request.parameters.clone().unwrap_or_default());
             let draft = rpc.detectors.draft(DRAFT, &request.detector, ("*", "*"), &parameters);
-            let draft = draft.map_err(|(field, problem)| invalid(&field, &problem, "INVALID"))?;
+            let draft = draft.map_err(|(field, problem)| invalid_as(&field, &problem, "INVALID"))?;
             ("detector", Model { id: ModelId(0), version: 0, draft })
         }
     };
