@@ -102,6 +102,40 @@ async fn what_is_not_there_is_named_by_its_field() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tail_goes_on_where_it_was_after_a_restart() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cornjacket = Cornjacket::embedded(folder.path())?;
+    let terminal = Terminal::of(&cornjacket)?;
+    let verb = ["events", "tail", "--subject", "pump-7"];
+    let refused = terminal.refuses(&verb).await;
+    assert!(refused.contains("no connection"), "nobody was ever there: {refused}");
+    let process = cornjacket.start().await?;
+    let stranger = terminal.verbs.clone().env("CORNJACKET_TOKEN", "x").args(verb).output(DEADLINE).await;
+    let stranger = stranger.expect_err("it is no token").to_string();
+    assert!(stranger.contains("Unauthenticated") && stranger.contains("`cornjacket token`"), "{stranger}");
+
+    let log = folder.path().join("tail.log");
+    let tail = terminal.verbs.clone().args(verb).log(&log).spawn()?;
+    let printed = async |text: &str| {
+        wait::until(DEADLINE, text, async || {
+            std::fs::read_to_string(&log).is_ok_and(|log| log.contains(text))
+        })
+        .await
+    };
+    cornjacket.append(reading("pump-7", "before", 20.0)).await?;
+    printed("\"id\":\"before\"").await?;
+    stop(process).await?;
+    printed("the tail is cut off").await?;
+    let process = cornjacket.start().await?;
+    cornjacket.append(reading("pump-7", "after", 21.0)).await?;
+    printed("\"id\":\"after\"").await?;
+    let said = std::fs::read_to_string(&log)?;
+    assert_eq!(said.matches("\"id\":\"before\"").count(), 1, "it goes on, and does not begin again: {said}");
+    drop(tail);
+    stop(process).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slips_are_told_as_what_they_are() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let cornjacket = Cornjacket::embedded(folder.path())?;

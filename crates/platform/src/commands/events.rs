@@ -1,11 +1,10 @@
 //! `cornjacket events`: what is in the log.
 
-use std::io::Write;
+mod tail;
 
 use clap::{Args, Subcommand};
 use cornjacket_proto::admin::ReplayEventsRequest;
 use cornjacket_proto::events::Event;
-use cornjacket_proto::query::tail_events_response::Message as Told;
 use cornjacket_proto::query::{GetEventRequest, ListEventsRequest, TailEventsRequest};
 use futures::StreamExt;
 use prost::Message;
@@ -26,7 +25,8 @@ pub struct Events {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Print events as they are stored, one JSON object a line, until it is stopped.
+    /// Print events as they are stored, one JSON object a line, until it is stopped. When the server goes away, it goes on
+    /// where it was as soon as there is one again, and says so.
     Tail {
         #[command(flatten)]
         filter: Filter,
@@ -93,7 +93,12 @@ impl Events {
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         telemetry::block_on(&settings.log, async {
             match self.verb {
-                Verb::Tail { filter, from } => tail(&self.server, settings, filter, from).await,
+                Verb::Tail { filter, from: from_position } => {
+                    let Filter { subject, event_type: r#type } = filter;
+                    let request =
+                        TailEventsRequest { from_position, subject, r#type, ..TailEventsRequest::default() };
+                    tail::tail(&self.server, settings, request).await
+                }
                 Verb::Get { source, id } => get(&self.server, settings, source, id).await,
                 Verb::Timeline { source, id } => timeline::run(&self.server, settings, source, id).await,
                 Verb::List { filter, from, descending, limit } => {
@@ -121,25 +126,6 @@ impl Events {
             }
         })
     }
-}
-
-async fn tail(
-    server: &Server,
-    settings: &Settings,
-    filter: Filter,
-    from_position: u64,
-) -> anyhow::Result<()> {
-    let Filter { subject, event_type: r#type } = filter;
-    let request = TailEventsRequest { from_position, subject, r#type, ..TailEventsRequest::default() };
-    let mut query = server.query_stream(settings).await?;
-    let mut stream = query.tail_events(request).await.map_err(|status| told(&status))?.into_inner();
-    while let Some(response) = stream.next().await {
-        if let Some(Told::Event(event)) = response.map_err(|status| told(&status))?.message {
-            println!("{}", json(&event)?);
-            std::io::stdout().flush()?;
-        }
-    }
-    Ok(())
 }
 
 async fn get(server: &Server, settings: &Settings, source: String, id: String) -> anyhow::Result<()> {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use cornjacket_domain::{Caller, Clock, Partitions, RollupStep, StoredEvent, Timestamp, Topic};
 use cornjacket_proto::events::Event;
+use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
 use cornjacket_proto::query::{
     GetEventRequest, GetEventResponse, GetEventTimelineRequest, GetEventTimelineResponse, GetForecastRequest,
