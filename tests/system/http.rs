@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use prost::bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use tonic::codegen::http::{HeaderMap, Request};
 
@@ -66,8 +66,8 @@ pub async fn call(port: u16, token: Option<&str>, route: &Route, request: &Value
         match segment {
             Segment::Literal(text) => path.push_str(text),
             Segment::One | Segment::Rest => {
-                let field = variables.next().context("a variable")?.field.join(".");
-                path.push_str(&left.remove(&field).map_or_else(|| "0".to_owned(), |value| text(&value)));
+                let field = &variables.next().context("a variable")?.field;
+                path.push_str(&taken(&mut left, field).map_or_else(|| "0".to_owned(), |value| text(&value)));
             }
         }
     }
@@ -85,6 +85,15 @@ pub async fn call(port: u16, token: Option<&str>, route: &Route, request: &Value
     // A stream that goes on is looked at for a while.
     headers.extend(route.method.is_server_streaming().then_some(("request-timeout", "1")));
     ask(port, &what, &headers, body).await
+}
+
+/// What a request says of a field, which may be within another; it does not say it any more.
+fn taken(request: &mut Map<String, Value>, field: &[String]) -> Option<Value> {
+    match field {
+        [] => None,
+        [name] => request.remove(name),
+        [name, rest @ ..] => taken(request.get_mut(name)?.as_object_mut()?, rest),
+    }
 }
 
 fn parameters(name: &str, value: &Value) -> Vec<String> {
