@@ -32,6 +32,7 @@ mod system {
     mod forgotten;
     mod formats;
     mod hostile;
+    mod hushed;
     mod identity;
     mod model_python;
     mod mqtt;

@@ -10,7 +10,7 @@ insert into actions.revision (revision) values (0);
 
 -- Rules and endpoints as they are, without secrets.
 create table actions.definitions (
-    -- 'rule' or 'endpoint'.
+    -- 'rule', 'endpoint' or 'silence'.
     kind text not null,
     name text not null,
     version integer not null,

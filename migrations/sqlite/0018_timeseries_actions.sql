@@ -6,7 +6,7 @@ insert into revision (revision) values (0);
 
 -- Rules and endpoints as they are, without secrets.
 create table definitions (
-    -- 'rule' or 'endpoint'.
+    -- 'rule', 'endpoint' or 'silence'.
     kind text not null,
     name text not null,
     version integer not null,

@@ -258,6 +258,9 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("ActionService.ListAlarms", json!({}), Refused, Refused),
         ("ActionService.AcknowledgeAlarm", json!({"key": "k"}), Refused, Refused),
         ("ActionService.ClearAlarm", json!({"key": "k"}), Refused, Refused),
+        ("ActionService.CreateSilence", json!({"silence": {"name": "s"}}), Refused, Refused),
+        ("ActionService.ListSilences", json!({}), Refused, Refused),
+        ("ActionService.EndSilence", json!({"name": "s"}), Refused, Refused),
         ("ActionService.ListDeliveries", json!({}), Refused, Refused),
         ("ActionService.GetDelivery", json!({"id": "d"}), Refused, Refused),
         (

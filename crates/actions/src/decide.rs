@@ -77,6 +77,11 @@ impl Terms<'_> {
         self.repeat(event, &alarm.decision, reason)
     }
 
+    /// It falls into a silence, which says why.
+    pub fn silenced(&self, event: &Happening<'_>, reason: String) -> Decision {
+        self.untold(event, Outcome::Silenced, reason)
+    }
+
     /// It ends what nobody had been told of.
     pub fn ends_unseen(&self, event: &Happening<'_>, alarm: &Alarm) -> Decision {
         let reason = format!("nobody had been told of the alarm {:?}, which is over", alarm.key);

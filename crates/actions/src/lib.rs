@@ -27,6 +27,7 @@ mod schedule;
 pub mod secrets;
 mod settle;
 pub mod signing;
+mod silences;
 #[cfg(test)]
 mod testing;
 mod verifying;

@@ -10,14 +10,16 @@ use prost::Message as _;
 
 use crate::channels;
 use crate::rules::{Escape, Rule};
+use crate::silences::{Facts, Silence};
 
-/// The rules, and how the endpoints that they name read texts.
+/// The rules, how the endpoints that they name read texts, and what is not told for a while.
 #[derive(Debug)]
 pub struct RuleSet {
     /// Of the definitions that they were made of.
     pub revision: u64,
     rules: Vec<Known>,
     escapes: HashMap<String, Escape>,
+    silences: Vec<Silence>,
 }
 
 /// A rule, and since when it decides.
@@ -36,7 +38,8 @@ impl RuleSet {
             Some((one.name.clone(), channels::escape(&endpoint)))
         };
         let escapes = definitions.of(DefinitionKind::Endpoint).filter_map(escape).collect();
-        Self { revision: definitions.revision, rules, escapes }
+        let silences = definitions.of(DefinitionKind::Silence).filter_map(silence).collect();
+        Self { revision: definitions.revision, rules, escapes, silences }
     }
 
     /// The rules that look at an event: those that there were when it was stored.
@@ -44,6 +47,11 @@ impl RuleSet {
         let decides = |known: &&Known| !known.rule.is_disabled() && event.ingest_time >= known.since;
         let looking = self.rules.iter().filter(decides).filter(|known| known.rule.matches(&event.event));
         looking.map(|known| &known.rule)
+    }
+
+    /// A silence into which an event falls at that time.
+    pub fn silence(&self, facts: &Facts<'_>, now: Timestamp) -> Option<&Silence> {
+        self.silences.iter().find(|silence| silence.covers(facts, now))
     }
 
     /// The rule of that name, also when it is disabled.
@@ -55,6 +63,21 @@ impl RuleSet {
     pub fn escape(&self, endpoint: &str) -> Option<Escape> {
         self.escapes.get(endpoint).copied()
     }
+}
+
+fn silence(definition: &Definition) -> Option<Silence> {
+    let silence = actions::Silence::decode(definition.bytes.as_slice()).map_err(|error| error.to_string());
+    let silence = silence.and_then(|silence| {
+        Silence::try_new(&silence, definition.made.at).map_err(|problems| format!("{problems:?}"))
+    });
+    let refused = |error: &String| {
+        tracing::error!(
+            silence = definition.name,
+            error,
+            "a silence that is kept is none any more: it covers nothing"
+        );
+    };
+    silence.inspect_err(refused).ok()
 }
 
 fn known(definition: &Definition) -> Option<Known> {

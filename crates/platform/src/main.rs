@@ -83,6 +83,8 @@ enum Command {
     Listen(commands::listen::Listen),
     /// Show the rules that decide which events are told.
     Rules(commands::rules::Rules),
+    /// Have some events not told for a while.
+    Silences(commands::silences::Silences),
     /// Show what is in the log.
     Events(commands::events::Events),
     /// Show what a time series will be.
@@ -163,6 +165,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Endpoints(endpoints) => endpoints.run(&settings),
         Command::Explain(explain) => explain.run(&settings),
         Command::Listen(listen) => listen.run(&settings),
+        Command::Silences(silences) => silences.run(&settings),
         Command::Rules(rules) => rules.run(&settings),
         Command::Events(events) => events.run(&settings),
         Command::Forecast(forecast) => forecast.run(&settings),

@@ -1,4 +1,4 @@
-//! The port onto what operators define of actions: rules and endpoints. What they say is for others to read; here it is bytes
+//! The port onto what operators define of actions: rules, endpoints and silences. What they say is for others to read; here it is bytes
 //! with a name and a version.
 
 use std::fmt::Debug;
@@ -15,17 +15,20 @@ pub enum DefinitionKind {
     Rule,
     /// Where something is told.
     Endpoint,
+    /// When something is not told.
+    Silence,
 }
 
 impl DefinitionKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Rule, Self::Endpoint];
+    pub const ALL: [Self; 3] = [Self::Rule, Self::Endpoint, Self::Silence];
 
     /// As it is kept.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rule => "rule",
             Self::Endpoint => "endpoint",
+            Self::Silence => "silence",
         }
     }
 

@@ -21,14 +21,16 @@ pub enum Outcome {
     Loop,
     /// It ended what nobody had been told of.
     Untold,
+    /// It fell into a silence.
+    Silenced,
     /// Whether the rule means it could not be found out, or it could not be put into words.
     Failed,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Sent, Self::Deduplicated, Self::Stale, Self::Loop, Self::Untold, Self::Failed];
+    pub const ALL: [Self; 7] =
+        [Self::Sent, Self::Deduplicated, Self::Stale, Self::Loop, Self::Untold, Self::Silenced, Self::Failed];
 
     /// As it is kept.
     pub const fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Outcome {
             Self::Stale => "stale",
             Self::Loop => "loop",
             Self::Untold => "untold",
+            Self::Silenced => "silenced",
             Self::Failed => "failed",
         }
     }

@@ -99,7 +99,7 @@ impl<'a> Decided<'a> {
         terms: &Terms<'_>,
         event: &Happening<'_>,
     ) -> Result<Decision, String> {
-        if let Some(refused) = terms.refuses(event, self.now) {
+        if let Some(refused) = self.refuses(meant, terms, event) {
             return Ok(refused);
         }
         let key = meant.window();
@@ -128,7 +128,7 @@ impl<'a> Decided<'a> {
             return Ok(terms.by_alarm(event, known));
         };
         let change = if alarm.told { change } else { AlarmChange::Raised };
-        let decision = match terms.refuses(event, self.now) {
+        let decision = match self.refuses(meant, terms, event) {
             Some(refused) => refused,
             None if change == AlarmChange::None => terms.by_alarm(event, &alarm),
             None => {
@@ -169,6 +169,14 @@ impl<'a> Decided<'a> {
         alarm.told = false;
         self.keep(alarm);
         Ok(Some(decision))
+    }
+
+    /// What becomes of an event that is not told now, whatever was told before.
+    fn refuses(&self, meant: &Meant<'_>, terms: &Terms<'_>, event: &Happening<'_>) -> Option<Decision> {
+        terms.refuses(event, self.now).or_else(|| {
+            let silence = self.rules.silence(&meant.facts(), self.now)?;
+            Some(terms.silenced(event, silence.reason()))
+        })
     }
 
     fn deliver(&mut self, meant: &Meant<'_>, decision: &Decision, change: AlarmChange) -> Result<(), String> {

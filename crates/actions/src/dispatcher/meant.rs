@@ -10,6 +10,7 @@ use crate::alarms::Said;
 use crate::decide::{Happening, Terms};
 use crate::rule_set::RuleSet;
 use crate::rules::{Escape, Rule, View};
+use crate::silences::Facts;
 use crate::{AlarmChange, Message, ids, said};
 
 /// An event that a rule looks at and means, or of which that could not be found out.
@@ -89,6 +90,18 @@ impl Meant<'_> {
             position: event.position,
             stored: self.event.ingest_time,
             depth: if event.source == said::SOURCE { said::depth(event) } else { 0 },
+        }
+    }
+
+    /// What silences look at.
+    pub fn facts(&self) -> Facts<'_> {
+        let event = &self.event.event;
+        Facts {
+            rule: self.rule.name(),
+            event_type: &event.r#type,
+            subject: &event.subject,
+            source: &event.source,
+            severity: self.rule.severity(event),
         }
     }
 

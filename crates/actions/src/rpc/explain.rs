@@ -80,7 +80,7 @@ fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store
             format!("{rule} told it: {}", told.join("; "))
         }
         Outcome::Deduplicated => format!("{rule} did not tell it again: {}", decision.reason),
-        Outcome::Stale | Outcome::Loop | Outcome::Untold | Outcome::Failed => {
+        Outcome::Stale | Outcome::Loop | Outcome::Untold | Outcome::Silenced | Outcome::Failed => {
             format!("{rule} did not tell it: {}", decision.reason)
         }
     }
@@ -104,6 +104,7 @@ fn to_proto(decision: cornjacket_store::Decision) -> Decision {
         Outcome::Stale => decision::Outcome::Stale,
         Outcome::Loop => decision::Outcome::Loop,
         Outcome::Untold => decision::Outcome::Untold,
+        Outcome::Silenced => decision::Outcome::Silenced,
         Outcome::Failed => decision::Outcome::Failed,
     };
     Decision {

@@ -6,6 +6,7 @@ mod deliveries;
 mod endpoints;
 mod explain;
 mod rules;
+mod silences;
 
 use std::sync::Arc;
 
@@ -14,11 +15,12 @@ use cornjacket_proto::actions::action_service_server::{ActionService, ActionServ
 use cornjacket_proto::actions::{
     AcknowledgeAlarmRequest, AcknowledgeAlarmResponse, ClearAlarmRequest, ClearAlarmResponse,
     CreateEndpointRequest, CreateEndpointResponse, CreateRuleRequest, CreateRuleResponse,
-    DeleteEndpointRequest, DeleteEndpointResponse, DeleteRuleRequest, DeleteRuleResponse,
-    ExplainNotificationRequest, ExplainNotificationResponse, GetDeliveryRequest, GetDeliveryResponse,
-    GetEndpointRequest, GetEndpointResponse, GetRuleRequest, GetRuleResponse, ListAlarmsRequest,
-    ListAlarmsResponse, ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest,
-    ListEndpointsResponse, ListRulesRequest, ListRulesResponse, UpdateEndpointRequest,
+    CreateSilenceRequest, CreateSilenceResponse, DeleteEndpointRequest, DeleteEndpointResponse,
+    DeleteRuleRequest, DeleteRuleResponse, EndSilenceRequest, EndSilenceResponse, ExplainNotificationRequest,
+    ExplainNotificationResponse, GetDeliveryRequest, GetDeliveryResponse, GetEndpointRequest,
+    GetEndpointResponse, GetRuleRequest, GetRuleResponse, ListAlarmsRequest, ListAlarmsResponse,
+    ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse,
+    ListRulesRequest, ListRulesResponse, ListSilencesRequest, ListSilencesResponse, UpdateEndpointRequest,
     UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
@@ -189,6 +191,29 @@ impl ActionService for ActionRpc {
     ) -> Result<Response<ClearAlarmResponse>, Status> {
         let alarm = Some(alarms::clear(self, request).await?);
         Ok(Response::new(ClearAlarmResponse { alarm }))
+    }
+
+    async fn create_silence(
+        &self,
+        request: Request<CreateSilenceRequest>,
+    ) -> Result<Response<CreateSilenceResponse>, Status> {
+        let silence = Some(silences::create(self, request).await?);
+        Ok(Response::new(CreateSilenceResponse { silence }))
+    }
+
+    async fn list_silences(
+        &self,
+        request: Request<ListSilencesRequest>,
+    ) -> Result<Response<ListSilencesResponse>, Status> {
+        Ok(Response::new(silences::list(self, request).await?))
+    }
+
+    async fn end_silence(
+        &self,
+        request: Request<EndSilenceRequest>,
+    ) -> Result<Response<EndSilenceResponse>, Status> {
+        let silence = Some(silences::end(self, request).await?);
+        Ok(Response::new(EndSilenceResponse { silence }))
     }
 
     async fn explain_notification(

@@ -26,6 +26,7 @@ pub mod projections;
 pub mod rules;
 pub mod series;
 pub mod serve;
+pub mod silences;
 pub mod simulate;
 pub mod state;
 mod table;
