@@ -261,6 +261,9 @@ fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("ActionService.CreateSilence", json!({"silence": {"name": "s"}}), Refused, Refused),
         ("ActionService.ListSilences", json!({}), Refused, Refused),
         ("ActionService.EndSilence", json!({"name": "s"}), Refused, Refused),
+        ("ActionService.ResendDelivery", json!({"id": "d"}), Refused, Refused),
+        ("ActionService.ResendDeliveries", json!({"endpoint": "e"}), Refused, Refused),
+        ("ActionService.TestEndpoint", json!({"name": "e"}), Refused, Refused),
         ("ActionService.ListDeliveries", json!({}), Refused, Refused),
         ("ActionService.GetDelivery", json!({"id": "d"}), Refused, Refused),
         (

@@ -7,8 +7,8 @@ use cornjacket_proto::actions::attempt::Outcome;
 use cornjacket_proto::actions::delivery::State;
 use cornjacket_proto::actions::{
     CreateEndpointRequest, CreateRuleRequest, DeleteEndpointRequest, Delivery, Endpoint,
-    ExplainNotificationRequest, GetDeliveryRequest, ListDeliveriesRequest, Rule, Signing, UpdateRuleRequest,
-    Webhook, endpoint,
+    ExplainNotificationRequest, GetDeliveryRequest, ListDeliveriesRequest, ResendDeliveriesRequest,
+    ResendDeliveryRequest, Rule, Signing, TestEndpointRequest, UpdateRuleRequest, Webhook, endpoint,
 };
 use cornjacket_proto::admin::ModelMode;
 use cornjacket_testkit::{Process, Program, ports, wait};
@@ -194,13 +194,28 @@ async fn the_ledger_says_why() -> anyhow::Result<()> {
     assert!(before.iter().all(|one| one.contains("decided nothing")), "{before:?}");
     assert!(first.contains(&"hot told it: it arrived at pager with attempt 2".to_owned()), "{first:?}");
     assert!(third.iter().any(|one| one.starts_with("hot did not tell it again: ")), "{third:?}");
-    assert!(third.iter().any(|one| one.starts_with("broken did not tell it: the condition fails")), "{third:?}");
+    assert!(
+        third.iter().any(|one| one.starts_with("broken did not tell it: the condition fails")),
+        "{third:?}"
+    );
     assert_eq!(says("cold").await?.len(), 2);
     let unknown = says("nobody").await.expect_err("no such event");
     assert!(unknown.to_string().contains("there is no event"), "{unknown}");
 
-    // Nobody changes what somebody else has changed, or ends what is needed.
+    // Once more, by the same id; and a test, of which nothing stays.
     let mut actions = cornjacket.actions().await?;
+    let id = receiver.asked()[0].id.clone();
+    actions.resend_delivery(ResendDeliveryRequest { id: id.clone() }).await?;
+    wait::until(SOON, "it is sent again", async || receiver.asked().len() == 3).await?;
+    assert_eq!(receiver.asked()[2].id, id);
+    let tried = actions.test_endpoint(TestEndpointRequest { name: "pager".into() }).await?.into_inner();
+    assert_eq!(tried.attempt.unwrap_or_default().outcome(), Outcome::Delivered);
+    assert_eq!(receiver.asked()[3].event["cornjackettest"], true);
+    until_all_are(&cornjacket, 1, State::Delivered).await?;
+    let request = ResendDeliveriesRequest { endpoint: "pager".into(), since: None };
+    assert_eq!(actions.resend_deliveries(request).await?.into_inner().count, 0, "it has missed nothing");
+
+    // Nobody changes what somebody else has changed, or ends what is needed.
     let update = UpdateRuleRequest { rule: Some(Rule { etag: "0".into(), ..hot.clone() }) };
     assert_eq!(actions.update_rule(update).await.expect_err("an old etag").code(), Code::Aborted);
     let update = UpdateRuleRequest { rule: Some(Rule { disabled: true, ..hot }) };

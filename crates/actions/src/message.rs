@@ -30,6 +30,9 @@ pub struct Message {
     /// What has become of that alarm.
     #[prost(enumeration = "AlarmChange", tag = "8")]
     pub alarm_change: i32,
+    /// Whether it is a test, and nothing has happened.
+    #[prost(bool, tag = "9")]
+    pub is_test: bool,
 }
 
 /// What has become of an alarm.

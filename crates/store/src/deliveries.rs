@@ -152,6 +152,15 @@ pub struct Wanted<'a> {
     pub ordered: bool,
 }
 
+/// Deliveries that are sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revived<'a> {
+    /// That one, whether it was given up or has arrived.
+    One(&'a str),
+    /// Those to an endpoint that were given up, and were decided from that time on.
+    Missed(&'a str, Timestamp),
+}
+
 /// What becomes of a delivery after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settling<'a> {
@@ -215,6 +224,9 @@ pub trait DeliveriesTx: Send {
         now: Timestamp,
         lease: Duration,
     ) -> Result<(), StoreError>;
+
+    /// Has deliveries that are over sent again, from the beginning of their schedule: how many.
+    async fn revive(&mut self, which: &Revived<'_>, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Gives up what waits for endpoints that are not defined: how many that were.
     async fn give_up_orphans(&mut self, now: Timestamp) -> Result<u64, StoreError>;

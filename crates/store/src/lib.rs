@@ -42,7 +42,7 @@ pub use definitions::{
 };
 pub use deliveries::{
     Attempt, AttemptResult, Deliveries, DeliveriesTx, Delivery, DeliveryFilter, DeliveryState, Health,
-    NewDelivery, Settling, Wanted,
+    NewDelivery, Revived, Settling, Wanted,
 };
 pub use devices::{Device, Devices, PasswordHash};
 pub use doors::{Door, Doors};

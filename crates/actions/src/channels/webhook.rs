@@ -11,6 +11,7 @@
 //! | `cornjacketseverity` | `info`, `warning`, `error` or `critical` |
 //! | `cornjackettitle` | one line |
 //! | `cornjackettext` | more; left out when there is none |
+//! | `cornjackettest` | true, of what is a test |
 //! | `cornjacketalarm` | the key of the alarm that it is about |
 //! | `cornjacketalarmchange` | what has become of it: `raised`, `severity-changed`, `acknowledged` or `cleared` |
 //!
@@ -130,6 +131,7 @@ fn body(message: &Message) -> Result<String, String> {
         ),
         ("cornjackettitle", text(&message.title)),
         ("cornjackettext", text(&message.text)),
+        ("cornjackettest", message.is_test.then_some(Value::Boolean(true))),
         ("cornjacketalarm", text(&message.alarm_key)),
         ("cornjacketalarmchange", message.alarm_change().name().map(|name| Value::String(name.to_owned()))),
     ];

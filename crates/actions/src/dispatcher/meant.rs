@@ -149,6 +149,7 @@ impl Meant<'_> {
                 event: Some(event.clone()),
                 alarm_key: key.clone(),
                 alarm_change: change.into(),
+                is_test: false,
             };
             Ok(NewDelivery {
                 id: ids::delivery(decision, endpoint),

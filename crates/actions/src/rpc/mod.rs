@@ -5,8 +5,10 @@ mod definitions;
 mod deliveries;
 mod endpoints;
 mod explain;
+mod resend;
 mod rules;
 mod silences;
+mod test_endpoint;
 
 use std::sync::Arc;
 
@@ -20,8 +22,10 @@ use cornjacket_proto::actions::{
     ExplainNotificationResponse, GetDeliveryRequest, GetDeliveryResponse, GetEndpointRequest,
     GetEndpointResponse, GetRuleRequest, GetRuleResponse, ListAlarmsRequest, ListAlarmsResponse,
     ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse,
-    ListRulesRequest, ListRulesResponse, ListSilencesRequest, ListSilencesResponse, UpdateEndpointRequest,
-    UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
+    ListRulesRequest, ListRulesResponse, ListSilencesRequest, ListSilencesResponse, ResendDeliveriesRequest,
+    ResendDeliveriesResponse, ResendDeliveryRequest, ResendDeliveryResponse, TestEndpointRequest,
+    TestEndpointResponse, UpdateEndpointRequest, UpdateEndpointResponse, UpdateRuleRequest,
+    UpdateRuleResponse,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{Alarms, Defining, Deliveries, EventLog, Ledger, Offsets, Snapshots, StoreError};
@@ -168,6 +172,30 @@ impl ActionService for ActionRpc {
         request: Request<GetDeliveryRequest>,
     ) -> Result<Response<GetDeliveryResponse>, Status> {
         Ok(Response::new(deliveries::get(self, request).await?))
+    }
+
+    async fn resend_delivery(
+        &self,
+        request: Request<ResendDeliveryRequest>,
+    ) -> Result<Response<ResendDeliveryResponse>, Status> {
+        let delivery = Some(resend::one(self, request).await?);
+        Ok(Response::new(ResendDeliveryResponse { delivery }))
+    }
+
+    async fn resend_deliveries(
+        &self,
+        request: Request<ResendDeliveriesRequest>,
+    ) -> Result<Response<ResendDeliveriesResponse>, Status> {
+        let count = resend::missed(self, request).await?;
+        Ok(Response::new(ResendDeliveriesResponse { count }))
+    }
+
+    async fn test_endpoint(
+        &self,
+        request: Request<TestEndpointRequest>,
+    ) -> Result<Response<TestEndpointResponse>, Status> {
+        let attempt = Some(test_endpoint::test(self, request).await?);
+        Ok(Response::new(TestEndpointResponse { attempt }))
     }
 
     async fn list_alarms(

@@ -1,11 +1,14 @@
 //! `cornjacket deliveries`: what is told to endpoints, and every attempt at it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum};
 use cornjacket_proto::actions::attempt::Outcome;
 use cornjacket_proto::actions::delivery::State;
-use cornjacket_proto::actions::{Attempt, Delivery, GetDeliveryRequest, ListDeliveriesRequest};
+use cornjacket_proto::actions::{
+    Attempt, Delivery, GetDeliveryRequest, ListDeliveriesRequest, ResendDeliveriesRequest,
+    ResendDeliveryRequest,
+};
 
 use super::client::{Server, told};
 use super::table;
@@ -38,6 +41,18 @@ enum Verb {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=1_000))]
         limit: i32,
     },
+    /// Have a delivery sent again, or what an endpoint has missed.
+    Resend {
+        /// Its id.
+        #[arg(required_unless_present = "endpoint")]
+        id: Option<String>,
+        /// Everything to this endpoint that was given up.
+        #[arg(long, conflicts_with = "id")]
+        endpoint: Option<String>,
+        /// Of that, what was decided within this time, such as `2h`.
+        #[arg(long, value_name = "DURATION", requires = "endpoint", value_parser = humantime::parse_duration)]
+        since: Option<Duration>,
+    },
     /// Show a delivery with its attempts.
     Show {
         /// Its id.
@@ -67,6 +82,9 @@ impl Deliveries {
                         page_token: String::new(),
                     };
                     list(&self.server, settings, request).await
+                }
+                Verb::Resend { id, endpoint, since } => {
+                    resend(&self.server, settings, id, endpoint, since).await
                 }
                 Verb::Show { id } => show(&self.server, settings, id).await,
             }
@@ -106,6 +124,28 @@ fn row(delivery: Delivery) -> [String; 7] {
 /// In a word.
 pub(super) fn state_of(delivery: &Delivery) -> String {
     delivery.state().as_str_name().trim_start_matches("STATE_").to_lowercase()
+}
+
+async fn resend(
+    server: &Server,
+    settings: &Settings,
+    id: Option<String>,
+    endpoint: Option<String>,
+    since: Option<Duration>,
+) -> anyhow::Result<()> {
+    let mut actions = server.actions(settings).await?;
+    if let Some(id) = id {
+        let again =
+            actions.resend_delivery(ResendDeliveryRequest { id }).await.map_err(|status| told(&status))?;
+        let delivery = again.into_inner().delivery.unwrap_or_default();
+        println!("{}: {}", delivery.id, state_of(&delivery));
+        return Ok(());
+    }
+    let since = since.map(|span| (SystemTime::now() - span).into());
+    let request = ResendDeliveriesRequest { endpoint: endpoint.unwrap_or_default(), since };
+    let again = actions.resend_deliveries(request).await.map_err(|status| told(&status))?;
+    println!("{} are sent again", again.into_inner().count);
+    Ok(())
 }
 
 async fn show(server: &Server, settings: &Settings, id: String) -> anyhow::Result<()> {

@@ -13,7 +13,9 @@ use super::event_log::{from_sql, to_sql};
 use super::offsets::PostgresTx;
 use super::relay::interval;
 use crate::StoreError;
-use crate::deliveries::{DeliveriesTx, Delivery, DeliveryState, Health, NewDelivery, Settling, Wanted};
+use crate::deliveries::{
+    DeliveriesTx, Delivery, DeliveryState, Health, NewDelivery, Revived, Settling, Wanted,
+};
 
 const DELIVER: &str = "insert into actions.deliveries (id, endpoint, decision, rule, rule_version, source, event_id,
         order_key, priority, message, due_at, created_at, ordered, state, attempts, steps, fence, reason)
@@ -56,6 +58,12 @@ const LOCK_HEALTH: &str = "select failures, open_until, held_until, failing_sinc
 const SET_HEALTH: &str = "update actions.health set failures = $2, open_until = $3, held_until = $4,
         failing_since = $5, disabled = $6
     where endpoint = $1";
+const REVIVE: &str =
+    "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, reason = '', settled_at = null
+    where id = $1 and state in ('dead', 'delivered')";
+const REVIVE_MISSED: &str =
+    "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, reason = '', settled_at = null
+    where endpoint = $1 and state = 'dead' and created_at >= $3";
 const GIVE_UP_ORPHANS: &str = "update actions.deliveries set state = 'dead', settled_at = $1, reason = 'its endpoint is no more'
     where state = 'pending' and endpoint not in (select name from actions.definitions where kind = 'endpoint')";
 const SETTLE: &str =
@@ -157,6 +165,18 @@ impl DeliveriesTx for PostgresTx {
         let begin = sqlx::query(BEGIN).bind(ids).bind(numbers).bind(endpoints).bind(to_sql(now));
         begin.execute(&mut *self.0).await?;
         Ok(())
+    }
+
+    async fn revive(&mut self, which: &Revived<'_>, now: Timestamp) -> Result<u64, StoreError> {
+        let query = match which {
+            Revived::One(id) => sqlx::query(REVIVE).bind(id).bind(to_sql(now)),
+            Revived::Missed(endpoint, since) => {
+                sqlx::query(REVIVE_MISSED).bind(endpoint).bind(to_sql(now)).bind(to_sql(*since))
+            }
+        };
+        let revived = query.execute(&mut *self.0).await?.rows_affected();
+        self.1.tells();
+        Ok(revived)
     }
 
     async fn give_up_orphans(&mut self, now: Timestamp) -> Result<u64, StoreError> {

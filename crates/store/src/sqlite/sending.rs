@@ -12,7 +12,9 @@ use super::deliveries::{COLUMNS, delivery, health, health_of};
 use super::offsets::SqliteTx;
 use super::rows::{Statements, cut, statements};
 use crate::StoreError;
-use crate::deliveries::{DeliveriesTx, Delivery, DeliveryState, Health, NewDelivery, Settling, Wanted};
+use crate::deliveries::{
+    DeliveriesTx, Delivery, DeliveryState, Health, NewDelivery, Revived, Settling, Wanted,
+};
 
 static DELIVER: LazyLock<Statements> = LazyLock::new(|| {
     let before = "insert into deliveries (id, endpoint, decision, rule, rule_version, source, event_id, order_key,
@@ -47,6 +49,12 @@ const LOCK_HEALTH: &str = "select failures, open_until, held_until, failing_sinc
 const SET_HEALTH: &str = "update health set failures = ?2, open_until = ?3, held_until = ?4,
         failing_since = ?5, disabled = ?6
     where endpoint = ?1";
+const REVIVE: &str =
+    "update deliveries set state = 'pending', due_at = ?2, steps = 0, reason = '', settled_at = null
+    where id = ?1 and state in ('dead', 'delivered')";
+const REVIVE_MISSED: &str =
+    "update deliveries set state = 'pending', due_at = ?2, steps = 0, reason = '', settled_at = null
+    where endpoint = ?1 and state = 'dead' and created_at >= ?3";
 const GIVE_UP_ORPHANS: &str =
     "update deliveries set state = 'dead', settled_at = ?1, reason = 'its endpoint is no more'
     where state = 'pending' and endpoint not in (select name from definitions where kind = 'endpoint')";
@@ -153,6 +161,18 @@ impl DeliveriesTx for SqliteTx {
             begin.bind(now.as_micros()).execute(&mut *self.0).await?;
         }
         Ok(())
+    }
+
+    async fn revive(&mut self, which: &Revived<'_>, now: Timestamp) -> Result<u64, StoreError> {
+        let query = match which {
+            Revived::One(id) => sqlx::query(REVIVE).bind(id).bind(now.as_micros()),
+            Revived::Missed(endpoint, since) => {
+                sqlx::query(REVIVE_MISSED).bind(endpoint).bind(now.as_micros()).bind(since.as_micros())
+            }
+        };
+        let revived = query.execute(&mut *self.0).await?.rows_affected();
+        self.1.tells();
+        Ok(revived)
     }
 
     async fn give_up_orphans(&mut self, now: Timestamp) -> Result<u64, StoreError> {

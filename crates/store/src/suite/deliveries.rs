@@ -8,7 +8,7 @@ use super::fixtures::{clock, noon};
 use super::{Backend, laws};
 use crate::{
     AttemptResult, DefinitionKind, Delivery, DeliveryFilter, DeliveryState, Health, NewDelivery,
-    Redefinition, Settling, Store, Wanted,
+    Redefinition, Revived, Settling, Store, Wanted,
 };
 
 laws!(
@@ -18,6 +18,7 @@ laws!(
     health_is_known_once_it_is_told,
     what_is_told_wakes_and_is_told_once,
     what_waits_for_nobody_is_given_up,
+    what_is_over_is_sent_again_when_that_is_wanted,
 );
 
 const LEASE: Duration = Duration::from_mins(1);
@@ -252,5 +253,36 @@ async fn what_waits_for_nobody_is_given_up(backend: Backend) -> anyhow::Result<(
     assert!(given_up.reason.contains("no more"), "{}", given_up.reason);
     assert_eq!(of("b1").await?.state, DeliveryState::Sending);
     assert_eq!(of("a1").await?.state, DeliveryState::Pending);
+    Ok(())
+}
+
+async fn what_is_over_is_sent_again_when_that_is_wanted(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let later = noon() + Duration::from_secs(9);
+    let second = NewDelivery { now: later, ..told("a2", "a", "x", 2) };
+    deliver(&store, &[told("a1", "a", "x", 2), second, told("b1", "b", "x", 2)]).await?;
+    for (endpoint, state) in
+        [("a", DeliveryState::Dead), ("a", DeliveryState::Dead), ("b", DeliveryState::Delivered)]
+    {
+        let claimed = claim(&store, endpoint, later, LEASE).await?;
+        assert!(settle(&store, &claimed, state, later).await?);
+    }
+    let revive = async |which: Revived<'_>| {
+        let mut tx = store.offsets.begin_apart().await?;
+        let revived = tx.revive(&which, later).await?;
+        tx.commit().await?;
+        anyhow::Ok(revived)
+    };
+    assert_eq!(revive(Revived::Missed("b", noon())).await?, 0, "it has arrived");
+    assert_eq!(revive(Revived::Missed("a", later)).await?, 1);
+    assert_eq!(revive(Revived::Missed("a", noon())).await?, 1, "the other waits already");
+    assert_eq!(revive(Revived::One("b1")).await?, 1);
+    assert_eq!(revive(Revived::One("b1")).await?, 0, "it waits");
+    let (again, attempts) = store.deliveries.get("a2").await?.expect("it is there");
+    assert_eq!(
+        (again.state, again.due, again.steps, again.settled),
+        (DeliveryState::Pending, later, 0, None)
+    );
+    assert_eq!((again.attempts, attempts.len()), (1, 1), "what was is kept");
     Ok(())
 }
