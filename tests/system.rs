@@ -61,5 +61,6 @@ mod system {
     mod terminal;
     mod tls;
     mod told;
+    mod told_crash;
     mod traces;
 }

@@ -1,5 +1,6 @@
 //! Choosing what is sent next: what is due, most urgent first, within slots, breakers, order and limits.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use cornjacket_domain::Timestamp;
@@ -7,6 +8,9 @@ use cornjacket_store::{Delivery, StoreError, Tx, Wanted};
 
 use crate::breaker;
 use crate::limits::Rate;
+
+/// What a delivery is a process's own for beyond the endpoint's timeout: to begin the attempt, and to note what came of it.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// What an endpoint says of how it is sent to.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +23,8 @@ pub struct Terms<'a> {
     pub ordered: bool,
     /// Attempts, at the most.
     pub rate: Option<Rate>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
 }
 
 /// How much may be chosen.
@@ -28,8 +34,6 @@ pub struct Bounds {
     pub rate: Option<Rate>,
     /// Deliveries that whoever asks can take on.
     pub most: u32,
-    /// How long they are that process's own.
-    pub lease: Duration,
 }
 
 /// What was chosen.
@@ -58,29 +62,94 @@ pub async fn claim(
     let Some(most) = room(tx, None, bounds.rate, bounds.most, now, &mut claimed).await? else {
         return Ok(claimed);
     };
-    let wanted = wanted(tx, endpoints, now, &mut claimed).await?;
-    if most == 0 || wanted.is_empty() {
+    let open = open(tx, endpoints, most, now, &mut claimed).await?;
+    let free: Vec<Wanted<'_>> = open.iter().filter_map(Open::within_slots).collect();
+    if most == 0 || free.is_empty() {
         return Ok(claimed);
     }
-    claimed.deliveries = tx.deliverable(now, &wanted, most).await?;
-    if !claimed.deliveries.is_empty() {
-        tx.begin_attempts(&claimed.deliveries, now, bounds.lease).await?;
+    claimed.deliveries = tx.deliverable(now, &free, most).await?;
+    if bounds.rate.is_some() {
+        leave_to_the_urgent(tx, &open, &mut claimed.deliveries, most, now).await?;
     }
+    begin(tx, endpoints, &mut claimed.deliveries, now).await?;
     Ok(claimed)
 }
 
-async fn wanted<'a>(
+/// Begins attempts, each under a lease as long as its endpoint may take: one that is slow keeps nobody from taking over what was
+/// for another.
+async fn begin(
+    tx: &mut dyn Tx,
+    endpoints: &[Terms<'_>],
+    deliveries: &mut [Delivery],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let timeouts: HashMap<&str, Duration> =
+        endpoints.iter().map(|terms| (terms.endpoint, terms.timeout)).collect();
+    let timeout =
+        |delivery: &Delivery| timeouts.get(delivery.told.endpoint.as_str()).copied().unwrap_or_default();
+    deliveries.sort_by_key(timeout);
+    for alike in deliveries.chunk_by(|one, next| timeout(one) == timeout(next)) {
+        tx.begin_attempts(alike, now, timeout(&alike[0]) + MARGIN).await?;
+    }
+    deliveries.sort_by_key(|delivery| (delivery.told.priority, delivery.number));
+    Ok(())
+}
+
+/// An endpoint that may be sent to.
+struct Open<'a> {
+    /// Within its own limit, whether it has slots for them or not.
+    wanted: Wanted<'a>,
+    /// Slots that are free.
+    free: u32,
+}
+
+impl<'a> Open<'a> {
+    fn within_slots(&self) -> Option<Wanted<'a>> {
+        let most = self.free.min(self.wanted.most);
+        (most > 0).then_some(Wanted { most, ..self.wanted })
+    }
+}
+
+/// What waits for a slot alone keeps its place within the limit of all endpoints: of what is less urgent, only so many are left
+/// as have room beside it. So pages to one endpoint are not overtaken by digests to another; of the same urgency nobody waits for
+/// another endpoint.
+async fn leave_to_the_urgent(
+    tx: &mut dyn Tx,
+    endpoints: &[Open<'_>],
+    chosen: &mut Vec<Delivery>,
+    room: u32,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let alike = |one: &Delivery, other: &Delivery| one.told.priority == other.told.priority;
+    if endpoints.iter().all(|one| one.free >= one.wanted.most) {
+        return Ok(());
+    }
+    let all: Vec<Wanted<'_>> = endpoints.iter().map(|one| one.wanted).collect();
+    let waiting = tx.deliverable(now, &all, room).await?;
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let mut left = Vec::with_capacity(chosen.len());
+    for same in chosen.chunk_by(alike) {
+        let before = waiting.iter().filter(|one| one.told.priority < same[0].told.priority).count();
+        left.extend_from_slice(&same[..same.len().min(room - before)]);
+    }
+    *chosen = left;
+    Ok(())
+}
+
+/// Endpoints that may be sent to, each with what it may have of `most`.
+async fn open<'a>(
     tx: &mut dyn Tx,
     endpoints: &[Terms<'a>],
+    most: u32,
     now: Timestamp,
     claimed: &mut Claimed,
-) -> Result<Vec<Wanted<'a>>, StoreError> {
+) -> Result<Vec<Open<'a>>, StoreError> {
     let (health, under_way) = (tx.health().await?, tx.under_way().await?);
-    let mut wanted = Vec::with_capacity(endpoints.len());
+    let mut open = Vec::with_capacity(endpoints.len());
     for terms in endpoints {
         let health = health.get(terms.endpoint).cloned().unwrap_or_default();
         let slots = match breaker::slots(&health, terms.slots, now) {
-            Ok(slots) => slots.saturating_sub(under_way.get(terms.endpoint).copied().unwrap_or_default()),
+            Ok(slots) => slots,
             Err(until) => {
                 if let Some(until) = until {
                     claimed.wait_until(until);
@@ -88,14 +157,20 @@ async fn wanted<'a>(
                 continue;
             }
         };
-        if slots == 0 {
+        let free = slots.saturating_sub(under_way.get(terms.endpoint).copied().unwrap_or_default());
+        // Behind a probe nothing waits for a slot: it waits for what comes of the probe.
+        let most = if slots < terms.slots { free } else { most };
+        if most == 0 {
             continue;
         }
-        if let Some(most) = room(tx, Some(terms.endpoint), terms.rate, slots, now, claimed).await? {
-            wanted.push(Wanted { endpoint: terms.endpoint, most, ordered: terms.ordered });
+        if let Some(most) = room(tx, Some(terms.endpoint), terms.rate, most, now, claimed).await? {
+            open.push(Open {
+                wanted: Wanted { endpoint: terms.endpoint, most, ordered: terms.ordered },
+                free,
+            });
         }
     }
-    Ok(wanted)
+    Ok(open)
 }
 
 /// How many attempts may begin, `most` at the most; nothing when a limit leaves none.

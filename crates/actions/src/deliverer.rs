@@ -5,6 +5,8 @@
 //! attempt is a task of its own, which knows nothing of the store. A process that dies leaves deliveries whose leases end.
 
 mod desk;
+#[cfg(test)]
+mod laws;
 mod sending;
 
 use std::sync::Arc;

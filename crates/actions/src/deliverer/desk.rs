@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::{Endpoint, RetrySchedule};
@@ -14,8 +13,6 @@ use crate::claim::{self, Bounds, Claimed};
 use crate::endpoint::Terms;
 use crate::settle::{Finished, settle};
 
-/// Longer than any attempt takes, with what is done before and after it.
-const LEASE: Duration = Duration::from_secs(45);
 /// Deliveries that are taken over at once.
 const ABANDONED: u32 = 256;
 
@@ -104,11 +101,7 @@ impl Desk {
         let receivers = definitions.of(DefinitionKind::Endpoint).filter_map(receiver);
         self.receivers = receivers.map(|one| (one.endpoint.name.clone(), Arc::new(one))).collect();
         self.revision = Some(definitions.revision);
-        let given_up = tx.give_up_orphans(now).await?;
-        if given_up > 0 {
-            tracing::warn!(deliveries = given_up, "deliveries to endpoints that are no more were given up");
-        }
-        Ok(())
+        give_up_orphans(tx, now).await
     }
 
     async fn note(&self, tx: &mut dyn Tx, now: Timestamp) -> Result<(), StoreError> {
@@ -118,18 +111,23 @@ impl Desk {
                 tracing::warn!(delivery, endpoint, "an attempt ended after somebody else had taken it over");
             }
         }
-        for delivery in tx.abandoned(ABANDONED).await? {
+        let abandoned = tx.abandoned(ABANDONED).await?;
+        let finished = self.finished.iter().map(|finished| &finished.delivery);
+        // They were under way when their endpoint ended: those that have not arrived wait for nobody.
+        let has_orphans =
+            finished.chain(&abandoned).any(|delivery| !self.receivers.contains_key(&delivery.told.endpoint));
+        for delivery in abandoned {
             let receiver = self.receivers.get(&delivery.told.endpoint);
             let schedule = receiver.map_or(RetrySchedule::Unspecified, |receiver| receiver.terms.schedule);
             settle(tx, &Finished::abandoned(delivery, schedule), now).await?;
         }
-        Ok(())
+        if has_orphans { give_up_orphans(tx, now).await } else { Ok(()) }
     }
 
     async fn claim(&self, tx: &mut dyn Tx, under_way: usize, now: Timestamp) -> Result<Claimed, StoreError> {
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
         let most = self.options.in_flight.saturating_sub(under_way);
-        let bounds = Bounds { rate: self.options.rate, most, lease: LEASE };
+        let bounds = Bounds { rate: self.options.rate, most };
         let enabled = self.receivers.iter().filter(|(_, receiver)| !receiver.terms.disabled);
         let terms: Vec<_> = enabled
             .map(|(name, receiver)| claim::Terms {
@@ -137,10 +135,19 @@ impl Desk {
                 slots: receiver.terms.slots,
                 ordered: receiver.terms.ordered,
                 rate: receiver.terms.rate,
+                timeout: receiver.terms.timeout,
             })
             .collect();
         claim::claim(tx, &terms, &bounds, now).await
     }
+}
+
+async fn give_up_orphans(tx: &mut dyn Tx, now: Timestamp) -> Result<(), StoreError> {
+    let given_up = tx.give_up_orphans(now).await?;
+    if given_up > 0 {
+        tracing::warn!(deliveries = given_up, "deliveries to endpoints that are no more were given up");
+    }
+    Ok(())
 }
 
 fn receiver(definition: &Definition) -> Option<Receiver> {

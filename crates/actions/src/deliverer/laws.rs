@@ -1,0 +1,28 @@
+//! The laws of delivering, on both stores: the real desk and the real store, with a clock that the law moves and receivers that
+//! answer as it says.
+
+mod bed;
+mod breaker;
+mod endings;
+mod isolation;
+mod limits;
+mod retries;
+
+/// Runs each law of a module on each store.
+macro_rules! laws {
+    ($($law:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $law() -> anyhow::Result<()> {
+                super::$law(crate::deliverer::laws::bed::Bed::sqlite().await?).await
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $law() -> anyhow::Result<()> {
+                super::$law(crate::deliverer::laws::bed::Bed::postgres().await?).await
+            })+
+        }
+    };
+}
+use laws;
