@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_proto::actions::delivery::State;
 use cornjacket_proto::ingest::AppendRequest;
 use cornjacket_testkit::mosquitto::{Broker, password};
 use cornjacket_testkit::shared::unique_name;
@@ -25,6 +26,8 @@ use super::events::reading;
 use super::full_stack::FullStack;
 use super::gateway::{authorized, traefik};
 use super::mqtt::until_running;
+use super::receiver::{Answer, Asked, Receiver};
+use super::told;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -55,6 +58,17 @@ impl Collector {
             |span: &&Span| in_trace(&span.trace_id) || span.links.iter().any(|link| in_trace(&link.trace_id));
         spans.iter().filter(joined).map(|span| span.name.clone()).collect()
     }
+
+    /// All spans of a name.
+    fn places(&self, name: &str) -> BTreeSet<String> {
+        let spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spans.iter().filter(|span| span.name == name).map(place).collect()
+    }
+}
+
+/// A span as those are told of it who go on.
+fn place(span: &Span) -> String {
+    format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -156,5 +170,34 @@ async fn one_trace_leads_from_a_user_property_of_mqtt_to_the_state() -> anyhow::
     let message = r#"{"id": "traced", "measurements": [{"metric": "temperature", "value": 1}]}"#;
     publish.args(["-m", message]).output(DEADLINE).await?;
     collector.until_whole(&WAY[2..]).await?;
+    stop(process).await
+}
+
+/// What is told of an event is in the event's trace, and so is what is told again after a failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_caller_to_every_attempt_at_a_webhook() -> anyhow::Result<()> {
+    let collector = Collector::default();
+    let address = collector.start().await?;
+    let cornjacket = traced(FullStack::shared().await?.cornjacket(&told::SETTINGS)?, &address);
+    let process = cornjacket.start().await?;
+    // It fails once.
+    let receiver = Receiver::start(|number| Answer::Status(if number == 0 { 500 } else { 204 })).await?;
+    told::make_endpoint(&cornjacket, told::webhook("pager", &receiver.url())).await?;
+    told::make_rule(&cornjacket, told::rule("readings", "sensor.reading", "pager")).await?;
+    let mut request = Request::new(AppendRequest { event: Some(reading("pump", "traced", 1.0)) });
+    request.metadata_mut().insert("traceparent", traceparent().parse()?);
+    cornjacket.ingest().await?.append(request).await?;
+    told::until_all_are(&cornjacket, 1, State::Delivered).await?;
+    let [first, second] = receiver.asked().try_into().map_err(|all| anyhow::format_err!("{all:?}"))?;
+    assert!(second.at > first.at + Duration::from_millis(800), "it waits for a second, or a little less");
+    let heard = |asked: &Asked| asked.headers.get("traceparent")?.to_str().ok().map(str::to_owned);
+    let heard: BTreeSet<String> = [first, second].iter().filter_map(heard).collect();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard.iter().all(|one| one.contains(TRACE)), "{heard:?}");
+    collector.until_whole(&[&WAY[..], &["deliver to pager"]].concat()).await?;
+    // Each attempt is a span of its own, and the receiver is told which.
+    let told = || collector.places("deliver to pager");
+    wait::until(DEADLINE, "both attempts are exported", async || told().len() == 2).await?;
+    assert_eq!(told(), heard);
     stop(process).await
 }

@@ -11,16 +11,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 /// As many causes as a span names; OpenTelemetry drops what is beyond.
 const MOST_LINKS: usize = 128;
 
-/// Joins `span` to the traces of the events that it is about. Costs nothing where no traces are exported.
+/// Joins `span` to the traces of the events that it is about. It must not have been entered, nor asked for its context: a span that
+/// has begun has its parent for good.
 pub fn join<'a>(span: &Span, causes: impl Iterator<Item = &'a TraceContext>) {
-    if !span.context().span().span_context().is_valid() {
+    if span.is_disabled() {
         return;
     }
     let mut contexts: Vec<SpanContext> = causes.filter_map(span_context).take(MOST_LINKS).collect();
     contexts.dedup();
     if let [only] = contexts.as_slice() {
         let parent = Context::new().with_remote_span_context(only.clone());
-        // Fails only where no traces are exported.
+        // Fails where no traces are exported, and then links are nothing either.
         if span.set_parent(parent).is_ok() {
             return;
         }
