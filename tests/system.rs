@@ -62,5 +62,6 @@ mod system {
     mod tls;
     mod told;
     mod told_crash;
+    mod told_quiet;
     mod traces;
 }

@@ -34,8 +34,10 @@ const STALL: usize = 5;
 const ROLES: &str = "ingest,relay,actions";
 const PAGE: u32 = 1_000;
 
+type Behaviour = fn(usize) -> Answer;
+
 /// How the receivers are, and whether their endpoints keep an order. A rule of the same name tells each of every reading.
-const RECEIVERS: [(&str, bool, fn(usize) -> Answer); 4] = [
+const RECEIVERS: [(&str, bool, Behaviour); 4] = [
     ("good", false, |_| Answer::Status(204)),
     ("failing", true, |number| Answer::Status(if number % 7 == 3 { 500 } else { 200 })),
     ("hanging", false, |number| if number % 9 == 4 { Answer::Never } else { Answer::Status(200) }),
