@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn what_fails_for_five_days_is_given_up() {
-        let health = after(&failed(1), Answer::Bad, NOW + (GIVE_UP - Duration::from_micros(1)));
+        let just_before = Timestamp::from_micros((NOW + GIVE_UP).as_micros() - 1);
+        let health = after(&failed(1), Answer::Bad, just_before);
         assert_eq!(health.disabled, None);
         let health = after(&health, Answer::Bad, NOW + GIVE_UP);
         assert_eq!(slots(&health, 4, NOW + GIVE_UP * 2), Err(None));

@@ -39,7 +39,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_span_has_more_and_whoever_waits_gets_on(count in 1_u32..12, steps in prop::collection::vec(0_u64..20, 1..200)) {
-            let rate = Rate { count, per: Duration::from_secs(60) };
+            let rate = Rate { count, per: Duration::from_mins(1) };
             let (mut now, mut begun): (_, Vec<Timestamp>) = (Timestamp::from_micros(1 << 40), Vec::new());
             for step in steps {
                 now = now + Duration::from_secs(step);

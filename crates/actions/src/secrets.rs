@@ -64,7 +64,7 @@ pub enum SecretsError {
 pub fn new_key() -> String {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     aws_lc_rs::rand::fill(&mut *key).expect("the operating system gives random bytes");
-    STANDARD.encode(&*key)
+    STANDARD.encode(*key)
 }
 
 /// Seals and opens secrets.

@@ -16,7 +16,7 @@ const TOLERANCE: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub enum Verifier {
     /// `whsec_…`: the secret that both sides have.
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     /// `whpk_…`: the sender's public key.
     Ed25519(Vec<u8>),
 }
@@ -40,7 +40,7 @@ impl Verifier {
     pub fn parse(key: &str) -> Option<Self> {
         let decode = |text: &str| STANDARD.decode(text).ok();
         match key.split_once('_')? {
-            ("whsec", text) => Some(Self::Hmac(hmac::Key::new(HMAC_SHA256, &decode(text)?))),
+            ("whsec", text) => Some(Self::Hmac(Box::new(hmac::Key::new(HMAC_SHA256, &decode(text)?)))),
             ("whpk", text) => Some(Self::Ed25519(decode(text)?)),
             _ => None,
         }

@@ -96,13 +96,11 @@ pub fn found<'a>(
 
 /// Refuses a name that is taken.
 pub fn is_new(definitions: &Definitions, kind: DefinitionKind, name: &str) -> Result<(), Failure> {
-    match definitions.get(kind, name) {
-        None => Ok(()),
-        Some(_) => {
-            let message = format!("there is a {} {name:?} already", kind.name());
-            Err(Failure::new(ErrorKind::AlreadyExists, message))
-        }
+    if definitions.get(kind, name).is_none() {
+        return Ok(());
     }
+    let message = format!("there is a {} {name:?} already", kind.name());
+    Err(Failure::new(ErrorKind::AlreadyExists, message))
 }
 
 /// What a version is called by those who change it.

@@ -1,5 +1,6 @@
 //! Deliveries: what is told, and every attempt at it.
 
+use cornjacket_domain::Timestamp;
 use cornjacket_domain::page::{self, Cursor};
 use cornjacket_proto::actions::delivery::State;
 use cornjacket_proto::actions::{
@@ -80,7 +81,7 @@ pub fn to_proto(delivery: &cornjacket_store::Delivery) -> Delivery {
         attempts: delivery.attempts,
         create_time: Some(told.now.to_proto()),
         next_attempt_time: is_tried.then(|| delivery.due.to_proto()),
-        settle_time: delivery.settled.map(|time| time.to_proto()),
+        settle_time: delivery.settled.map(Timestamp::to_proto),
         reason: delivery.reason.clone(),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use cornjacket_domain::Invalid;
 use cornjacket_domain::violation::{Reason, Violation};
+use cornjacket_domain::{Invalid, Timestamp};
 use cornjacket_proto::actions::{
     CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest, Endpoint, GetEndpointRequest,
     Health, ListEndpointsRequest, ListEndpointsResponse, Rule, Signing, UpdateEndpointRequest, endpoint,
@@ -200,9 +200,9 @@ fn to_proto(
         disabled_reason: health.disabled.unwrap_or_default(),
         health: Some(Health {
             failures: health.failures,
-            open_until: health.open_until.map(|time| time.to_proto()),
-            held_until: health.held_until.map(|time| time.to_proto()),
-            failing_since: health.failing_since.map(|time| time.to_proto()),
+            open_until: health.open_until.map(Timestamp::to_proto),
+            held_until: health.held_until.map(Timestamp::to_proto),
+            failing_since: health.failing_since.map(Timestamp::to_proto),
         }),
         created_by: definition.made.by.clone().unwrap_or_default(),
         create_time: Some(definition.made.at.to_proto()),

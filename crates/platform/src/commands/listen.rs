@@ -24,8 +24,8 @@ use crate::telemetry;
 #[derive(Debug, Args)]
 pub struct Listen {
     /// Where it listens; `http://` and this is the endpoint's url.
-    #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
-    listen: SocketAddr,
+    #[arg(long = "listen", default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
+    address: SocketAddr,
     /// What signatures are verified with: what `cornjacket endpoints create` printed. By default that of the example endpoint
     /// of the `cornjacket dev` in this folder.
     #[arg(long, env = "CORNJACKET_LISTEN_KEY", value_name = "whsec_… | whpk_…", hide_env_values = true)]
@@ -52,8 +52,8 @@ impl Listen {
         let verifier = Verifier::parse(key.trim()).context("--key: must be whsec_… or whpk_…")?;
         let receiver = Arc::new(Receiver { verifier, json: self.json });
         telemetry::block_on(&settings.log, async {
-            let listener = TcpListener::bind(self.listen).await;
-            let listener = listener.with_context(|| format!("--listen {}", self.listen))?;
+            let listener = TcpListener::bind(self.address).await;
+            let listener = listener.with_context(|| format!("--listen {}", self.address))?;
             eprintln!("listening at http://{}; Ctrl-C ends it", listener.local_addr()?);
             let router = Router::new().fallback(post(receive)).with_state(receiver);
             tokio::select! {

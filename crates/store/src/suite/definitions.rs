@@ -14,7 +14,7 @@ async fn redefine(store: &Store, change: Redefinition<'_>) -> anyhow::Result<Red
     Ok(store.defining.redefine(&change).await?)
 }
 
-fn change<'a>(revision: u64, kind: DefinitionKind, bytes: Option<&'a [u8]>) -> Redefinition<'a> {
+fn change(revision: u64, kind: DefinitionKind, bytes: Option<&[u8]>) -> Redefinition<'_> {
     let (name, by, now) = ("pager", Some("ann"), noon());
     Redefinition { revision, kind, name, bytes, secret: None, forgives: false, by, now }
 }

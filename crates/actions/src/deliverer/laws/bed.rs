@@ -59,9 +59,8 @@ impl Bed {
 
     /// Everything ends and begins anew: what is known is what is stored. Desks of before are no more.
     pub async fn restart(self) -> anyhow::Result<Self> {
-        let Self { url, store, clock, _folder } = self;
-        drop(store);
-        Ok(Self { store: open(&url, &clock).await?, url, clock, _folder })
+        drop(self.store);
+        Ok(Self { store: open(&self.url, &self.clock).await?, ..self })
     }
 
     /// What a process has.

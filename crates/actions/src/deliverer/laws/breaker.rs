@@ -1,6 +1,6 @@
 //! Who does not answer is left alone, by every process and over every restart; that costs no delivery an attempt.
 
-use cornjacket_store::DeliveryState;
+use cornjacket_store::{DeliveryFilter, DeliveryState};
 
 use super::bed::{Bed, MINUTE, SECOND, endpoint, finish, ids};
 use super::laws;
@@ -24,7 +24,7 @@ async fn five_failures_in_a_row_at_any_desk_leave_it_alone_for_five_minutes_and_
     assert_eq!(failed.len(), 8, "{failed:?}");
     assert!(failed.iter().all(|one| one.at == began));
     assert_eq!(probe.at, began + OPEN, "alone for five minutes, then one probe");
-    let burnt = bed.store.deliveries.list(&cornjacket_store::DeliveryFilter::default(), None, 100).await?;
+    let burnt = bed.store.deliveries.list(&DeliveryFilter::default(), None, 100).await?;
     assert_eq!(burnt.iter().filter(|one| one.attempts == 0).count(), 12, "the others have lost nothing");
 
     // It failed: alone for five minutes more, also by who knows nothing of it.

@@ -1,13 +1,21 @@
 //! An endpoint that hangs on all its slots delays nobody else.
 
+use std::time::Duration;
+
+use cornjacket_proto::actions::attempt::Outcome;
+use cornjacket_store::{Delivery, DeliveryFilter, DeliveryState};
+
 use super::bed::{Bed, DEFAULT_RATE, MINUTE, SECOND, endpoint, finish, ids};
 use super::laws;
 use crate::breaker::Answer;
+use crate::deliverer::desk::Chosen;
+use crate::settle::outcome;
 
 laws!(
     who_hangs_on_all_slots_keeps_nobody_else_waiting,
     within_a_limit_only_the_urgent_keep_their_place,
     who_was_cut_off_is_sent_again_and_costs_the_endpoint_nothing,
+    who_wakes_up_too_late_has_no_say,
 );
 
 async fn who_hangs_on_all_slots_keeps_nobody_else_waiting(bed: Bed) -> anyhow::Result<()> {
@@ -55,11 +63,7 @@ async fn within_a_limit_only_the_urgent_keep_their_place(bed: Bed) -> anyhow::Re
 async fn who_was_cut_off_is_sent_again_and_costs_the_endpoint_nothing(bed: Bed) -> anyhow::Result<()> {
     bed.define(&endpoint("pager")).await?;
     bed.tell("pager", &ids("page", 3), 0).await?;
-    // Under a lease that has ended as soon as it began: whoever took these on is gone.
-    let all = bed.store.deliveries.list(&cornjacket_store::DeliveryFilter::default(), None, 10).await?;
-    let mut tx = bed.store.offsets.begin_apart().await?;
-    tx.begin_attempts(&all, bed.now(), std::time::Duration::ZERO).await?;
-    tx.commit().await?;
+    taken_by_somebody_gone(&bed).await?;
     let bed = bed.restart().await?;
     let mut desks = [bed.desk(None)?, bed.desk(None)?];
     let sent = bed.run(&mut desks, bed.now(), |_| Answer::Good).await?;
@@ -67,11 +71,39 @@ async fn who_was_cut_off_is_sent_again_and_costs_the_endpoint_nothing(bed: Bed) 
     for id in ids("page", 3) {
         let (page, attempts) = bed.get(&id).await?;
         let outcomes: Vec<i16> = attempts.iter().map(|one| one.result.outcome).collect();
-        let (cut_off, arrived) = (
-            crate::settle::outcome(cornjacket_proto::actions::attempt::Outcome::Interrupted),
-            crate::settle::outcome(cornjacket_proto::actions::attempt::Outcome::Delivered),
-        );
+        let (cut_off, arrived) = (outcome(Outcome::Interrupted), outcome(Outcome::Delivered));
         assert_eq!((outcomes, page.steps), (vec![cut_off, arrived], 0));
     }
     Ok(())
+}
+
+async fn who_wakes_up_too_late_has_no_say(bed: Bed) -> anyhow::Result<()> {
+    bed.define(&endpoint("pager")).await?;
+    bed.tell("pager", &ids("page", 1), 0).await?;
+    let taken = taken_by_somebody_gone(&bed).await?;
+    let (mut late, mut other) = (bed.desk(None)?, bed.desk(None)?);
+    let taken_over = other.round(0).await?;
+    assert_eq!(taken_over.deliveries.len(), 1);
+    // Whoever was thought to be gone stood still, and now says that it arrived.
+    let receiver = taken_over.deliveries[0].0.clone();
+    let deliveries = taken.into_iter().map(|one| (receiver.clone(), one)).collect();
+    finish(&mut late, Chosen { deliveries, next: None }, |_| Answer::Good);
+    assert_eq!(late.round(0).await?.deliveries.len(), 0);
+    assert_eq!(bed.get("page-000").await?.0.state, DeliveryState::Sending, "it is somebody else's");
+    finish(&mut other, taken_over, |_| Answer::Bad);
+    other.close().await?;
+    let (page, attempts) = bed.get("page-000").await?;
+    let outcomes: Vec<i16> = attempts.iter().map(|one| one.result.outcome).collect();
+    assert_eq!(page.state, DeliveryState::Pending);
+    assert_eq!(outcomes, [outcome(Outcome::Interrupted), outcome(Outcome::Failed)]);
+    Ok(())
+}
+
+/// Takes on all that there is, under a lease that has ended as soon as it began: what that was before.
+async fn taken_by_somebody_gone(bed: &Bed) -> anyhow::Result<Vec<Delivery>> {
+    let all = bed.store.deliveries.list(&DeliveryFilter::default(), None, 10).await?;
+    let mut tx = bed.store.offsets.begin_apart().await?;
+    tx.begin_attempts(&all, bed.now(), Duration::ZERO).await?;
+    tx.commit().await?;
+    Ok(all)
 }
