@@ -1,6 +1,12 @@
 //! How something is told. A channel is a file here and a line in [`open`].
 
 mod headers;
+mod naming;
+mod request;
+pub mod secret;
+mod slack;
+#[cfg(test)]
+mod testing;
 mod webhook;
 
 use std::fmt::Debug;
@@ -12,8 +18,10 @@ use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions::{Endpoint, endpoint};
 use secrecy::SecretString;
 
+use self::slack::Slack;
 use self::webhook::Webhook;
 use crate::guard::Allow;
+use crate::limits::Rate;
 use crate::message::Message;
 use crate::outside::{Attempted, Outside};
 use crate::rules::Escape;
@@ -46,10 +54,10 @@ pub trait Channel: Debug + Send + Sync {
 /// The channel of an endpoint with its secrets, the newest first. Of what is wrong with the settings, everything is said,
 /// with fields from the endpoint on.
 pub fn open(endpoint: &Endpoint, secrets: &[SecretString]) -> Result<Box<dyn Channel>, Vec<Violation>> {
+    let is_final = endpoint.client_errors_are_final;
     match &endpoint.channel {
-        Some(endpoint::Channel::Webhook(settings)) => {
-            Webhook::new(settings, secrets, endpoint.client_errors_are_final).map(boxed)
-        }
+        Some(endpoint::Channel::Webhook(settings)) => Webhook::new(settings, secrets, is_final).map(boxed),
+        Some(endpoint::Channel::Slack(_)) => Slack::new(secrets, is_final).map(boxed),
         None => Err(vec![Violation::new("webhook", Reason::Required, "one channel must be set")]),
     }
 }
@@ -63,5 +71,15 @@ pub const fn escape(endpoint: &Endpoint) -> Escape {
     match endpoint.channel {
         // The body is JSON, which has no markup.
         Some(endpoint::Channel::Webhook(_)) | None => Escape::Plain,
+        Some(endpoint::Channel::Slack(_)) => Escape::Slack,
+    }
+}
+
+/// What the service behind a channel takes, as it documents it: the limit of endpoints that state none.
+pub const fn usual_rate(endpoint: &Endpoint) -> Option<Rate> {
+    match endpoint.channel {
+        Some(endpoint::Channel::Webhook(_)) | None => None,
+        // <https://docs.slack.dev/apis/web-api/rate-limits>: incoming webhooks.
+        Some(endpoint::Channel::Slack(_)) => Some(Rate { count: 1, per: Duration::from_secs(1) }),
     }
 }

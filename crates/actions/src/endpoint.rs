@@ -28,7 +28,7 @@ pub struct Terms {
     pub slots: u32,
     /// Whether those of one key keep their order.
     pub ordered: bool,
-    /// Attempts, at the most.
+    /// Attempts, at the most: what is stated, else what the channel's service is known to take ([`channels::usual_rate`]).
     pub rate: Option<Rate>,
     /// How long one attempt may take.
     pub timeout: Duration,
@@ -60,7 +60,7 @@ impl Terms {
         let terms = Self {
             slots,
             ordered: endpoint.ordered,
-            rate,
+            rate: rate.or_else(|| channels::usual_rate(endpoint)),
             timeout: timeout.unwrap_or(TIMEOUT.0),
             schedule,
             disabled: endpoint.disabled,
@@ -107,9 +107,9 @@ pub struct Makers {
 
 impl Makers {
     /// Everything that is wrong with an endpoint, in as far as that can be seen without asking anybody.
-    pub fn check(&self, endpoint: &Endpoint, secret: &SecretString) -> Result<(), Vec<Violation>> {
+    pub fn check(&self, endpoint: &Endpoint, secrets: &[SecretString]) -> Result<(), Vec<Violation>> {
         let terms = Terms::try_new(endpoint).map(drop);
-        let channel = channels::open(endpoint, std::slice::from_ref(secret));
+        let channel = channels::open(endpoint, secrets);
         let channel = channel.and_then(|channel| channel.vet(self.outside.allow()).map_err(|one| vec![one]));
         match (terms, channel) {
             (Ok(()), Ok(())) => Ok(()),
@@ -137,11 +137,27 @@ impl Makers {
 
 #[cfg(test)]
 mod tests {
+    use cornjacket_proto::actions::{Slack, endpoint};
+
     use super::*;
 
     fn fields(endpoint: &Endpoint) -> Vec<String> {
         Terms::try_new(endpoint)
             .map_or_else(|all| all.into_iter().map(|one| one.field).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn who_states_no_limit_has_that_of_the_service() {
+        let slack = Endpoint {
+            name: "ops".into(),
+            channel: Some(endpoint::Channel::Slack(Slack::default())),
+            ..Endpoint::default()
+        };
+        let rate = |endpoint: &Endpoint| Terms::try_new(endpoint).expect("an endpoint").rate;
+        assert_eq!(rate(&slack), Some(Rate { count: 1, per: Duration::from_secs(1) }));
+        let per = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let stated = Endpoint { rate_limit: Some(RateLimit { count: 7, per }), ..slack };
+        assert_eq!(rate(&stated), Some(Rate { count: 7, per: Duration::from_mins(1) }));
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Key {
         }
     }
 
+    /// What receivers verify with: the secret itself, or the public key.
+    pub fn verification(&self) -> String {
+        self.public().unwrap_or_else(|| self.secret().expose_secret().to_owned())
+    }
+
     fn sign(&self, signed: &[u8]) -> String {
         match &self.0 {
             Material::Hmac(secret) => {

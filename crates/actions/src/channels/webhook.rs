@@ -28,19 +28,17 @@ use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions::{self, Severity, Signing};
 use cornjacket_proto::events::AttributeValue;
 use cornjacket_proto::events::attribute_value::Value;
-use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
 use secrecy::SecretString;
 
-use super::{Channel, Telling, headers};
+use super::{Channel, Telling, headers, request};
 use crate::guard::Allow;
 use crate::message::Message;
 use crate::outside::{Attempted, Call, Outside};
 use crate::receiver_url::ReceiverUrl;
 use crate::signing::{self, Key};
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("Cornjacket/", env!("CARGO_PKG_VERSION")));
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const URL: &str = "webhook.url";
 /// What CloudEvents' strings have in place of a line feed.
 const LINE_END: char = '\u{2028}';
@@ -89,11 +87,7 @@ impl Webhook {
         let mut headers = self.headers.clone();
         headers.extend(signed.map_err(|error| error.to_string())?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(STRUCTURED));
-        headers.insert(USER_AGENT, AGENT);
-        if let Some(traceparent) = telling.traceparent {
-            let value = HeaderValue::from_str(traceparent);
-            headers.insert(TRACEPARENT, value.map_err(|error| format!("traceparent: {error}"))?);
-        }
+        request::introduce(&mut headers, telling)?;
         Ok(Call {
             url: &self.url,
             method: Method::POST,

@@ -34,7 +34,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// One that does so with each connection.
-    async fn new<F, S>(serve: S) -> anyhow::Result<Self>
+    pub(crate) async fn new<F, S>(serve: S) -> anyhow::Result<Self>
     where
         F: Future<Output = io::Result<Vec<u8>>> + Send + 'static,
         S: Fn(TcpStream) -> F + Send + 'static,
@@ -94,7 +94,7 @@ async fn say(mut stream: TcpStream, answer: Arc<[u8]>) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a request to its end.
-async fn hear(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
+pub(crate) async fn hear(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
     let mut heard = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&heard);
@@ -137,7 +137,7 @@ pub(crate) fn outside(allowed: &[&str]) -> anyhow::Result<Outside> {
     trusting(allowed, &[])
 }
 
-fn trusting(allowed: &[&str], roots: &[CertificateDer<'static>]) -> anyhow::Result<Outside> {
+pub(crate) fn trusting(allowed: &[&str], roots: &[CertificateDer<'static>]) -> anyhow::Result<Outside> {
     // Another test may have been first.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     Ok(Outside::new(Allow::parse(allowed)?, roots)?)

@@ -1,22 +1,25 @@
 //! Endpoints: made, read, changed and ended.
 
 use std::collections::HashMap;
+use std::mem;
 
 use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_domain::{Invalid, Timestamp};
 use cornjacket_proto::actions::{
     CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest, Endpoint, GetEndpointRequest,
-    Health, ListEndpointsRequest, ListEndpointsResponse, Rule, Signing, UpdateEndpointRequest, endpoint,
+    Health, ListEndpointsRequest, ListEndpointsResponse, Rule, Signing, UpdateEndpointRequest, Webhook,
+    endpoint::Channel,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::audit::Action;
 use cornjacket_store::{Definition, DefinitionKind, Definitions};
 use prost::Message as _;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tonic::Request;
 
 use super::definitions::{Change, Changing, etag, found, is_new, is_seen, page};
 use super::{ActionRpc, caller_of, required, store_failed};
+use crate::channels::secret;
 use crate::signing::Key;
 
 const ENDPOINT: DefinitionKind = DefinitionKind::Endpoint;
@@ -26,27 +29,25 @@ pub(super) async fn create(
     request: Request<CreateEndpointRequest>,
 ) -> Result<CreateEndpointResponse, Failure> {
     let caller = caller_of(&request)?;
-    let endpoint = stated(request.into_inner().endpoint)?;
-    let key = Key::generate(signing(&endpoint)?).map_err(|error| {
+    let mut endpoint = stated(request.into_inner().endpoint)?;
+    let given = secret::take(&mut endpoint);
+    let key = secret::made(&endpoint).map_err(|error| {
         tracing::error!(%error, "an endpoint's secret could not be made");
         Failure::new(ErrorKind::Internal, "its secret could not be made")
     })?;
-    let secret = key.secret();
-    check(rpc, &endpoint, &secret)?;
-    let sealed = seal(rpc, &endpoint.name, &secret)?;
+    let verification_key = key.as_ref().map(Key::verification).unwrap_or_default();
+    let text = key.as_ref().map(Key::secret).or_else(|| given.as_ref().map(|given| given.text.clone()));
+    check(rpc, &endpoint, text.as_slice())?;
+    let sealed = text.map(|text| seal(rpc, &endpoint.name, &text)).transpose()?;
+    endpoint.secret_hint = given.map(|given| given.hint).unwrap_or_default();
     let action = Action::new(&caller, "create", format!("endpoints/{}", endpoint.name));
     let changing = Changing { kind: ENDPOINT, name: &endpoint.name, action };
     let change = |seen: &Definitions| {
         is_new(seen, ENDPOINT, &endpoint.name)?;
-        Ok(Change {
-            secret: Some(sealed.clone()),
-            forgives: true,
-            ..Change::to(kept(&endpoint).encode_to_vec())
-        })
+        Ok(Change { secret: sealed.clone(), forgives: true, ..Change::to(kept(&endpoint).encode_to_vec()) })
     };
     let definitions = rpc.change(&changing, change).await?;
     let made = to_proto(found(&definitions, ENDPOINT, &endpoint.name)?, &HashMap::new())?;
-    let verification_key = key.public().unwrap_or_else(|| secret.expose_secret().to_owned());
     Ok(CreateEndpointResponse { endpoint: Some(made), verification_key })
 }
 
@@ -75,10 +76,14 @@ pub(super) async fn update(
     request: Request<UpdateEndpointRequest>,
 ) -> Result<Endpoint, Failure> {
     let caller = caller_of(&request)?;
-    let endpoint = stated(request.into_inner().endpoint)?;
-    let sealed = rpc.defining.secret(&endpoint.name).await.map_err(|error| store_failed(&error))?;
-    let opened = sealed.and_then(|sealed| rpc.makers.secrets.as_ref()?.open(&endpoint.name, &sealed).ok());
-    check(rpc, &endpoint, &opened.unwrap_or_default())?;
+    let mut endpoint = stated(request.into_inner().endpoint)?;
+    let given = secret::take(&mut endpoint);
+    let text = match &given {
+        Some(given) => Some(given.text.clone()),
+        None => secret_of(rpc, &endpoint.name).await?,
+    };
+    check(rpc, &endpoint, text.as_slice())?;
+    let sealed = given.as_ref().map(|given| seal(rpc, &endpoint.name, &given.text)).transpose()?;
     let health = health(rpc).await?;
     let is_given_up = health.get(&endpoint.name).is_some_and(|health| health.disabled.is_some());
     let action = Action::new(&caller, "update", format!("endpoints/{}", endpoint.name));
@@ -87,9 +92,14 @@ pub(super) async fn update(
         let before = found(seen, ENDPOINT, &endpoint.name)?;
         is_seen(before, &endpoint.etag)?;
         let before = decode(before)?;
-        is_signed_alike(&before, &endpoint)?;
+        is_told_alike(&before, &endpoint)?;
+        if given.is_none() {
+            goes_where_it_went(&before, &endpoint)?;
+        }
+        let hint = given.as_ref().map_or(&before.secret_hint, |given| &given.hint).clone();
+        let kept = Endpoint { secret_hint: hint, ..kept(&endpoint) };
         let forgives = !endpoint.disabled && (before.disabled || is_given_up);
-        Ok(Change { forgives, ..Change::to(kept(&endpoint).encode_to_vec()) })
+        Ok(Change { secret: sealed.clone(), forgives, ..Change::to(kept.encode_to_vec()) })
     };
     let definitions = rpc.change(&changing, change).await?;
     to_proto(found(&definitions, ENDPOINT, &endpoint.name)?, &self::health(rpc).await?)
@@ -113,20 +123,20 @@ fn stated(endpoint: Option<Endpoint>) -> Result<Endpoint, Failure> {
     endpoint.ok_or_else(|| Failure::invalid("endpoint", "must not be empty", "REQUIRED"))
 }
 
-fn check(rpc: &ActionRpc, endpoint: &Endpoint, secret: &SecretString) -> Result<(), Failure> {
+fn check(rpc: &ActionRpc, endpoint: &Endpoint, secrets: &[SecretString]) -> Result<(), Failure> {
     rpc.makers
-        .check(endpoint, secret)
+        .check(endpoint, secrets)
         .map_err(|violations| Invalid::Fields(violations).into_failure("endpoint"))
 }
 
-/// The signature that is asked for; HMAC where nothing is, or where that is wrong, which [`check`] says.
-fn signing(endpoint: &Endpoint) -> Result<Signing, Failure> {
-    let Some(endpoint::Channel::Webhook(webhook)) = &endpoint.channel else { return Ok(Signing::Hmac) };
-    Signing::try_from(webhook.signing).map_err(|_| {
-        let violation =
-            Violation::new("webhook.signing", Reason::Range, format!("{} is no signing", webhook.signing));
-        Invalid::Fields(vec![violation]).into_failure("endpoint")
-    })
+/// The secret that is kept. One that the settings have no key for is as if there were none: attempts say so.
+async fn secret_of(rpc: &ActionRpc, name: &str) -> Result<Option<SecretString>, Failure> {
+    let sealed = rpc.defining.secret(name).await.map_err(|error| store_failed(&error))?;
+    let (Some(sealed), Some(secrets)) = (sealed, &rpc.makers.secrets) else { return Ok(None) };
+    let opened = secrets.open(name, &sealed);
+    Ok(opened
+        .inspect_err(|error| tracing::warn!(%error, name, "an endpoint's secret could not be opened"))
+        .ok())
 }
 
 fn seal(rpc: &ActionRpc, name: &str, secret: &SecretString) -> Result<Vec<u8>, Failure> {
@@ -141,14 +151,32 @@ fn seal(rpc: &ActionRpc, name: &str, secret: &SecretString) -> Result<Vec<u8>, F
     })
 }
 
-/// Another kind of signature needs another secret.
-fn is_signed_alike(before: &Endpoint, after: &Endpoint) -> Result<(), Failure> {
-    let is_ed25519 = |endpoint| signing(endpoint).map(|signing| signing == Signing::Ed25519);
-    if is_ed25519(before)? == is_ed25519(after)? {
-        return Ok(());
-    }
-    let message = "an endpoint keeps its kind of signature, which its secret is for: make another endpoint";
+/// Another channel, or another kind of signature, needs another secret; and what waits was written for this one.
+fn is_told_alike(before: &Endpoint, after: &Endpoint) -> Result<(), Failure> {
+    let message = match (&before.channel, &after.channel) {
+        (Some(Channel::Webhook(before)), Some(Channel::Webhook(after))) => {
+            let is_ed25519 = |webhook: &Webhook| webhook.signing() == Signing::Ed25519;
+            if is_ed25519(before) == is_ed25519(after) {
+                return Ok(());
+            }
+            "an endpoint keeps its kind of signature, which its secret is for: make another endpoint"
+        }
+        (Some(before), Some(after)) if mem::discriminant(before) == mem::discriminant(after) => return Ok(()),
+        _ => "an endpoint keeps its channel, which its secret is for: make another endpoint",
+    };
     Err(Failure::new(ErrorKind::FailedPrecondition, message).with_reason("OTHER_SECRET", []))
+}
+
+/// A secret is not sent to somebody else than whom it was given for.
+fn goes_where_it_went(before: &Endpoint, after: &Endpoint) -> Result<(), Failure> {
+    let (was, is) = (secret::destination(before), secret::destination(after));
+    match is {
+        Some((field, _)) if !before.secret_hint.is_empty() && was != is => {
+            let said = "is another place for the secret, which must be given again with it";
+            Err(Invalid::Fields(vec![Violation::new(field, Reason::Mismatch, said)]).into_failure("endpoint"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn nobody_names(seen: &Definitions, name: &str) -> Result<(), Failure> {

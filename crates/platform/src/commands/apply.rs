@@ -135,10 +135,13 @@ async fn apply_endpoint(actions: &mut Actions, endpoint: Endpoint) -> anyhow::Re
         Err(status) if status.code() == Code::NotFound => {
             let request = CreateEndpointRequest { endpoint: Some(endpoint) };
             let made = actions.create_endpoint(request).await.map_err(|status| told(&status))?.into_inner();
-            eprintln!(
-                "its receiver verifies with this, which cannot be shown again: {}",
-                made.verification_key
-            );
+            // Only webhooks have one.
+            if !made.verification_key.is_empty() {
+                eprintln!(
+                    "its receiver verifies with this, which cannot be shown again: {}",
+                    made.verification_key
+                );
+            }
             Ok(Applied::Made)
         }
         Err(status) => Err(told(&status)),
@@ -151,6 +154,7 @@ async fn apply_endpoint(actions: &mut Actions, endpoint: Endpoint) -> anyhow::Re
                 create_time: known.create_time,
                 updated_by: known.updated_by.clone(),
                 update_time: known.update_time,
+                secret_hint: known.secret_hint.clone(),
                 ..endpoint
             };
             if wanted == known {

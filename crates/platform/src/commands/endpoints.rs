@@ -1,11 +1,16 @@
 //! `cornjacket endpoints`: who is told of events.
 
-use clap::{Args, Subcommand, ValueEnum};
+mod create;
+mod slack;
+mod webhook;
+
+use clap::{Args, Subcommand};
 use cornjacket_proto::actions::{
-    CreateEndpointRequest, DeleteEndpointRequest, Endpoint, GetEndpointRequest, ListEndpointsRequest,
-    RetrySchedule, Signing, UpdateEndpointRequest, Webhook, endpoint,
+    DeleteEndpointRequest, Endpoint, GetEndpointRequest, ListEndpointsRequest, UpdateEndpointRequest,
+    endpoint,
 };
 
+use self::create::Create;
 use super::client::{Server, told};
 use super::{json, table};
 use crate::config::Settings;
@@ -22,23 +27,8 @@ pub struct Endpoints {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make an endpoint that is told by webhook, and print what its receiver verifies signatures with: this once.
-    Create {
-        /// Its name.
-        name: String,
-        /// Where it is told.
-        #[arg(long)]
-        url: String,
-        /// How it is signed.
-        #[arg(long, default_value = "hmac")]
-        signing: By,
-        /// When something is tried again.
-        #[arg(long, default_value = "adr")]
-        retry: Schedule,
-        /// Deliveries about one subject arrive in order.
-        #[arg(long)]
-        ordered: bool,
-    },
+    /// Make an endpoint.
+    Create(Create),
     /// List the endpoints, and how they are doing.
     List,
     /// Show an endpoint as JSON.
@@ -63,36 +53,13 @@ enum Verb {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum By {
-    Hmac,
-    Ed25519,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Schedule {
-    Adr,
-    Page,
-    Sync,
-}
-
 impl Endpoints {
     /// Does it, and prints what came of it.
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         telemetry::block_on(&settings.log, async {
             let server = &self.server;
             match self.verb {
-                Verb::Create { name, url, signing, retry, ordered } => {
-                    let webhook = Webhook { url, signing: signing.to_proto().into(), ..Webhook::default() };
-                    let endpoint = Endpoint {
-                        name,
-                        retry: retry.to_proto().into(),
-                        ordered,
-                        channel: Some(endpoint::Channel::Webhook(webhook)),
-                        ..Endpoint::default()
-                    };
-                    create(server, settings, endpoint).await
-                }
+                Verb::Create(create) => create.run(server, settings).await,
                 Verb::List => list(server, settings).await,
                 Verb::Get { name } => {
                     println!("{}", json::pretty(&get(server, settings, name).await?)?);
@@ -104,36 +71,6 @@ impl Endpoints {
             }
         })
     }
-}
-
-impl By {
-    const fn to_proto(self) -> Signing {
-        match self {
-            Self::Hmac => Signing::Hmac,
-            Self::Ed25519 => Signing::Ed25519,
-        }
-    }
-}
-
-impl Schedule {
-    const fn to_proto(self) -> RetrySchedule {
-        match self {
-            Self::Adr => RetrySchedule::Adr,
-            Self::Page => RetrySchedule::Page,
-            Self::Sync => RetrySchedule::Sync,
-        }
-    }
-}
-
-async fn create(server: &Server, settings: &Settings, endpoint: Endpoint) -> anyhow::Result<()> {
-    let request = CreateEndpointRequest { endpoint: Some(endpoint) };
-    let made =
-        server.actions(settings).await?.create_endpoint(request).await.map_err(|status| told(&status))?;
-    let made = made.into_inner();
-    let name = made.endpoint.map(|endpoint| endpoint.name).unwrap_or_default();
-    eprintln!("{name}: made; its receiver verifies with this, which cannot be shown again:");
-    println!("{}", made.verification_key);
-    Ok(())
 }
 
 async fn list(server: &Server, settings: &Settings) -> anyhow::Result<()> {
@@ -157,6 +94,7 @@ fn row(endpoint: Endpoint) -> [String; 4] {
     let doing = doing(&endpoint);
     let (channel, to) = match endpoint.channel {
         Some(endpoint::Channel::Webhook(webhook)) => ("webhook", webhook.url),
+        Some(endpoint::Channel::Slack(_)) => ("slack", endpoint.secret_hint),
         None => ("", String::new()),
     };
     [endpoint.name, channel.to_owned(), to, doing]

@@ -88,7 +88,7 @@ fn parted(heard: &[u8]) -> anyhow::Result<(HeaderMap, String)> {
     let (fields, body) = text.split_once("\r\n\r\n").context("a head")?;
     let fields = fields.lines().skip(1).map(|line| {
         let (name, value) = line.split_once(": ").context("a field")?;
-        Ok((name.parse::<HeaderName>()?, value.parse::<HeaderValue>()?))
+        Ok((name.parse::<http::HeaderName>()?, value.parse::<HeaderValue>()?))
     });
     Ok((fields.collect::<anyhow::Result<_>>()?, body.to_owned()))
 }

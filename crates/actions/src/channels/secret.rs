@@ -1,0 +1,82 @@
+//! What an endpoint has that nobody may see: where it comes from, and where it goes.
+//!
+//! Some secrets are made here ([`made`]), others are given by whoever makes the endpoint. Those are taken out of the settings before
+//! anything else is done with them ([`take`]), sealed as one text, and read again by the channel alone. A secret that is sent
+//! somewhere is tied to that place ([`destination`]): who may change an endpoint does not learn its secret by having it sent
+//! to himself.
+
+use std::mem;
+
+use cornjacket_domain::violation::{Reason, Violation};
+use cornjacket_proto::actions::{Endpoint, Signing, endpoint};
+use secrecy::SecretString;
+
+use crate::outside::Attempted;
+use crate::signing::{Key, SigningError};
+
+/// Stands for a secret in what strangers said.
+const REDACTED: &str = "[secret]";
+/// Characters at the end of a secret that are shown, where they are a small part of it.
+const SHOWN: usize = 4;
+
+/// A secret that somebody gave.
+#[derive(Debug)]
+pub struct Given {
+    /// As the channel reads it.
+    pub text: SecretString,
+    /// What may be shown of it.
+    pub hint: String,
+}
+
+/// Takes the secret out of an endpoint's settings; nothing where none was given.
+pub fn take(endpoint: &mut Endpoint) -> Option<Given> {
+    match endpoint.channel.as_mut()? {
+        endpoint::Channel::Webhook(_) => None,
+        endpoint::Channel::Slack(slack) => given(mem::take(&mut slack.url)),
+    }
+}
+
+/// The key that an endpoint signs with, made anew, where it does.
+pub fn made(endpoint: &Endpoint) -> Result<Option<Key>, SigningError> {
+    match &endpoint.channel {
+        // What is no signing is refused when the channel is opened.
+        Some(endpoint::Channel::Webhook(webhook)) => {
+            Key::generate(Signing::try_from(webhook.signing).unwrap_or_default()).map(Some)
+        }
+        Some(endpoint::Channel::Slack(_)) | None => Ok(None),
+    }
+}
+
+/// Where the secret that was given is sent; nothing where it says that itself, or is never sent.
+pub const fn destination(endpoint: &Endpoint) -> Option<(&'static str, String)> {
+    match &endpoint.channel {
+        Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Slack(_)) | None => None,
+    }
+}
+
+/// The violation of a secret that has to be there.
+pub fn missing(field: &str) -> Vec<Violation> {
+    vec![Violation::new(field, Reason::Required, "must be set: it is a secret, which is kept")]
+}
+
+fn given(text: String) -> Option<Given> {
+    (!text.is_empty()).then(|| Given { hint: hint(&text), text: text.into() })
+}
+
+/// The end of a long secret; of a short one nothing.
+fn hint(text: &str) -> String {
+    let end = text.char_indices().rev().nth(SHOWN - 1).map_or("", |(at, _)| &text[at..]);
+    if text.len() >= 6 * SHOWN { format!("…{end}") } else { "…".to_owned() }
+}
+
+/// What came of an attempt, without the secrets that the receiver repeats: it is kept for people to see.
+pub fn redacted(attempted: Attempted, secrets: &[&str]) -> Attempted {
+    let hide = |said: String| {
+        let secrets = secrets.iter().filter(|secret| secret.len() >= SHOWN);
+        secrets.fold(said, |said, secret| said.replace(secret, REDACTED))
+    };
+    let said = String::from_utf8_lossy(&attempted.response).into_owned();
+    let hidden = hide(said.clone());
+    let response = if hidden == said { attempted.response } else { hidden.into() };
+    Attempted { response, error: hide(attempted.error), ..attempted }
+}
