@@ -2,6 +2,7 @@
 
 mod headers;
 mod naming;
+mod pagerduty;
 mod request;
 pub mod secret;
 mod slack;
@@ -18,6 +19,7 @@ use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions::{Endpoint, endpoint};
 use secrecy::SecretString;
 
+use self::pagerduty::PagerDuty;
 use self::slack::Slack;
 use self::webhook::Webhook;
 use crate::guard::Allow;
@@ -58,6 +60,7 @@ pub fn open(endpoint: &Endpoint, secrets: &[SecretString]) -> Result<Box<dyn Cha
     match &endpoint.channel {
         Some(endpoint::Channel::Webhook(settings)) => Webhook::new(settings, secrets, is_final).map(boxed),
         Some(endpoint::Channel::Slack(_)) => Slack::new(secrets, is_final).map(boxed),
+        Some(endpoint::Channel::Pagerduty(settings)) => PagerDuty::new(settings, secrets).map(boxed),
         None => Err(vec![Violation::new("webhook", Reason::Required, "one channel must be set")]),
     }
 }
@@ -70,7 +73,7 @@ fn boxed(channel: impl Channel + 'static) -> Box<dyn Channel> {
 pub const fn escape(endpoint: &Endpoint) -> Escape {
     match endpoint.channel {
         // The body is JSON, which has no markup.
-        Some(endpoint::Channel::Webhook(_)) | None => Escape::Plain,
+        Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Pagerduty(_)) | None => Escape::Plain,
         Some(endpoint::Channel::Slack(_)) => Escape::Slack,
     }
 }
@@ -81,5 +84,7 @@ pub const fn usual_rate(endpoint: &Endpoint) -> Option<Rate> {
         Some(endpoint::Channel::Webhook(_)) | None => None,
         // <https://docs.slack.dev/apis/web-api/rate-limits>: incoming webhooks.
         Some(endpoint::Channel::Slack(_)) => Some(Rate { count: 1, per: Duration::from_secs(1) }),
+        // <https://developer.pagerduty.com/docs/events-api-v2-overview>: per integration key.
+        Some(endpoint::Channel::Pagerduty(_)) => Some(Rate { count: 120, per: Duration::from_mins(1) }),
     }
 }

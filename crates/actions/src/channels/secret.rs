@@ -33,6 +33,7 @@ pub fn take(endpoint: &mut Endpoint) -> Option<Given> {
     match endpoint.channel.as_mut()? {
         endpoint::Channel::Webhook(_) => None,
         endpoint::Channel::Slack(slack) => given(mem::take(&mut slack.url)),
+        endpoint::Channel::Pagerduty(pagerduty) => given(mem::take(&mut pagerduty.routing_key)),
     }
 }
 
@@ -43,13 +44,14 @@ pub fn made(endpoint: &Endpoint) -> Result<Option<Key>, SigningError> {
         Some(endpoint::Channel::Webhook(webhook)) => {
             Key::generate(Signing::try_from(webhook.signing).unwrap_or_default()).map(Some)
         }
-        Some(endpoint::Channel::Slack(_)) | None => Ok(None),
+        Some(endpoint::Channel::Slack(_) | endpoint::Channel::Pagerduty(_)) | None => Ok(None),
     }
 }
 
 /// Where the secret that was given is sent; nothing where it says that itself, or is never sent.
-pub const fn destination(endpoint: &Endpoint) -> Option<(&'static str, String)> {
+pub fn destination(endpoint: &Endpoint) -> Option<(&'static str, String)> {
     match &endpoint.channel {
+        Some(endpoint::Channel::Pagerduty(pagerduty)) => Some(("pagerduty.url", pagerduty.url.clone())),
         Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Slack(_)) | None => None,
     }
 }

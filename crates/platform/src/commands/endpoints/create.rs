@@ -11,7 +11,7 @@ use cornjacket_proto::actions::endpoint::Channel;
 use cornjacket_proto::actions::{CreateEndpointRequest, Endpoint, RetrySchedule};
 
 use super::super::client::{Server, told};
-use super::{slack, webhook};
+use super::{pagerduty, slack, webhook};
 use crate::config::Settings;
 
 /// Flags of `cornjacket endpoints create`.
@@ -36,6 +36,8 @@ enum By {
     Webhook(webhook::Flags),
     /// By a message in a channel of Slack.
     Slack(slack::Flags),
+    /// By an alert of PagerDuty.
+    Pagerduty(pagerduty::Flags),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -74,6 +76,7 @@ impl By {
         match self {
             Self::Webhook(flags) => Ok(flags.channel()),
             Self::Slack(flags) => flags.channel(),
+            Self::Pagerduty(flags) => flags.channel(),
         }
     }
 }
