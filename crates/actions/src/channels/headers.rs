@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Fields of one endpoint, and bytes of a value.
 const MOST_FIELDS: usize = 16;
 const MOST_BYTES: usize = 1_024;
+const MOST_SECRET_BYTES: usize = 8_192;
 
 /// What the connection is about, and what we say ourselves.
 const OURS: [&str; 18] = [
@@ -54,27 +55,72 @@ pub fn read(headers: &BTreeMap<String, String>, field: &str) -> Result<HeaderMap
     if violations.is_empty() { Ok(read) } else { Err(violations) }
 }
 
+/// Reads those that are secrets, which no violation repeats.
+pub fn read_secret(headers: &BTreeMap<String, String>, field: &str) -> Result<HeaderMap, Vec<Violation>> {
+    let (mut read, mut violations) = (HeaderMap::new(), Vec::new());
+    if headers.len() > MOST_FIELDS {
+        let said = format!("has {} fields; the limit is {MOST_FIELDS}", headers.len());
+        violations.push(Violation::new(field, Reason::TooMany, said));
+    }
+    for (name, value) in headers {
+        match known(name).and_then(|name| Ok((name, written(value, MOST_SECRET_BYTES)?))) {
+            Ok((known, _)) if read.contains_key(&known) => {
+                violations.push(at(field, name, Reason::Repeated, "is there twice: case does not matter"));
+            }
+            Ok((name, mut value)) => {
+                value.set_sensitive(true);
+                read.insert(name, value);
+            }
+            Err((reason, said)) => violations.push(at(field, name, reason, said)),
+        }
+    }
+    if violations.is_empty() { Ok(read) } else { Err(violations) }
+}
+
 fn at(field: &str, name: &str, reason: Reason, said: &str) -> Violation {
     Violation::new(format!("{field}[{name:?}]"), reason, said)
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), (Reason, &'static str)> {
+    let name = known(name)?;
+    if SECRET.contains(&name.as_str()) {
+        return Err((Reason::Reserved, "is for secrets, which do not belong here"));
+    }
+    Ok((name, written(value, MOST_BYTES)?))
+}
+
+fn known(name: &str) -> Result<HeaderName, (Reason, &'static str)> {
     let name: HeaderName =
         name.parse().map_err(|_| (Reason::Grammar, "is no name of a field: such as x-team"))?;
     if OURS.contains(&name.as_str()) || name.as_str().starts_with(OUR_PREFIX) {
         return Err((Reason::Reserved, "is a field that Cornjacket sets"));
     }
-    if SECRET.contains(&name.as_str()) {
-        return Err((Reason::Reserved, "is for secrets, which do not belong here; requests are signed"));
+    Ok(name)
+}
+
+fn written(value: &str, most: usize) -> Result<HeaderValue, (Reason, &'static str)> {
+    if value.len() > most {
+        return Err((Reason::TooLong, "has more bytes than the limit, which is 1,024, or 8,192 of a secret"));
     }
-    if value.len() > MOST_BYTES {
-        return Err((Reason::TooLong, "has more than 1,024 bytes"));
-    }
-    let is_visible = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let is_visible = value.bytes().all(is_visible);
     match HeaderValue::from_str(value) {
-        Ok(value) if is_visible => Ok((name, value)),
+        Ok(value) if is_visible => Ok(value),
         _ => Err((Reason::Grammar, "has characters other than visible ASCII and spaces")),
     }
+}
+
+const fn is_visible(byte: u8) -> bool {
+    byte == b' ' || byte.is_ascii_graphic()
+}
+
+/// A value of what somebody said: what cannot stand in one is `?`, and what is too long is cut.
+pub fn tamed(said: &str) -> HeaderValue {
+    let tame = |character: char| match u8::try_from(character) {
+        Ok(byte) if is_visible(byte) => character,
+        _ => '?',
+    };
+    let said: String = said.trim().chars().take(MOST_BYTES).map(tame).collect();
+    HeaderValue::try_from(said).expect("visible ASCII and spaces")
 }
 
 #[cfg(test)]

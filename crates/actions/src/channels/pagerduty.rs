@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use cornjacket_domain::cloudevents::to_structured;
 use cornjacket_domain::violation::{Reason, Violation};
-use cornjacket_domain::{Timestamp, digest_of};
+use cornjacket_domain::{Timestamp, id_of};
 use cornjacket_proto::actions;
 use cornjacket_proto::events::Event;
 use secrecy::{ExposeSecret, SecretString};
@@ -116,18 +116,14 @@ const fn action(change: AlarmChange) -> &'static str {
     }
 }
 
-/// What makes it the same alert. One that is too long has the digest of what it would be.
+/// What makes it the same alert. One that is too long has an id in its place that follows from it.
 fn dedup_key(message: &Message, event: &Event) -> String {
     let key = if message.alarm_key.is_empty() {
         format!("{}/{}/{}", message.rule, event.r#type, event.subject)
     } else {
         message.alarm_key.clone()
     };
-    if key.chars().count() <= DEDUP_KEY {
-        return key;
-    }
-    let digest: String = digest_of([&key]).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digest}")
+    if key.chars().count() <= DEDUP_KEY { key } else { id_of(["dedup_key", &key]) }
 }
 
 fn payload(message: &Message, event: &Event, shown: &Value) -> Value {

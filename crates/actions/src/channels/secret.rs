@@ -10,7 +10,9 @@ use std::mem;
 use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions::{Endpoint, Signing, endpoint};
 use secrecy::SecretString;
+use serde_json::json;
 
+use super::http_request;
 use crate::outside::Attempted;
 use crate::signing::{Key, SigningError};
 
@@ -32,6 +34,11 @@ pub struct Given {
 pub fn take(endpoint: &mut Endpoint) -> Option<Given> {
     match endpoint.channel.as_mut()? {
         endpoint::Channel::Webhook(_) => None,
+        endpoint::Channel::Http(http) => {
+            let headers = mem::take(&mut http.secret_headers);
+            let hint = headers.keys().cloned().collect::<Vec<_>>().join(", ");
+            (!headers.is_empty()).then(|| Given { text: json!(headers).to_string().into(), hint })
+        }
         endpoint::Channel::Slack(slack) => given(mem::take(&mut slack.url)),
         endpoint::Channel::Pagerduty(pagerduty) => given(mem::take(&mut pagerduty.routing_key)),
     }
@@ -44,13 +51,17 @@ pub fn made(endpoint: &Endpoint) -> Result<Option<Key>, SigningError> {
         Some(endpoint::Channel::Webhook(webhook)) => {
             Key::generate(Signing::try_from(webhook.signing).unwrap_or_default()).map(Some)
         }
-        Some(endpoint::Channel::Slack(_) | endpoint::Channel::Pagerduty(_)) | None => Ok(None),
+        Some(endpoint::Channel::Http(_) | endpoint::Channel::Slack(_) | endpoint::Channel::Pagerduty(_))
+        | None => Ok(None),
     }
 }
 
 /// Where the secret that was given is sent; nothing where it says that itself, or is never sent.
 pub fn destination(endpoint: &Endpoint) -> Option<(&'static str, String)> {
     match &endpoint.channel {
+        Some(endpoint::Channel::Http(http)) => {
+            Some(("http.url", http_request::server(&http.url).to_lowercase()))
+        }
         Some(endpoint::Channel::Pagerduty(pagerduty)) => Some(("pagerduty.url", pagerduty.url.clone())),
         Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Slack(_)) | None => None,
     }

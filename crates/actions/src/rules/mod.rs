@@ -12,6 +12,7 @@ mod condition;
 mod definition;
 mod matching;
 mod seen;
+mod snippets;
 mod tags;
 mod template;
 mod types;
@@ -25,6 +26,7 @@ use cornjacket_proto::events::anomaly_detected::Severity as Found;
 use cornjacket_proto::events::event::Payload;
 
 pub use condition::ConditionFailed;
+pub use snippets::Snippets;
 pub use template::{Escape, RenderFailed, Rendered};
 pub use view::View;
 

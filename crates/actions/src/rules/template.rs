@@ -28,6 +28,10 @@ pub enum Escape {
     /// As Slack does: `&`, `<` and `>` begin something else, unless they are escaped
     /// (<https://docs.slack.dev/messaging/formatting-message-text>). What the template itself says is left as it is.
     Slack,
+    /// As JSON: texts for between quotes, anything else as JSON has it.
+    Json,
+    /// As a part of a URL: percent-encoded, but for what is unreserved (RFC 3986).
+    Url,
 }
 
 /// What is said, escaped for the channel.
@@ -76,12 +80,8 @@ impl Template {
 
     /// Names of functions and tests are looked up when they are used.
     fn try_out(&self, field: &'static str) -> Option<(&'static str, Fault)> {
-        use minijinja::ErrorKind::{UnknownFunction, UnknownMethod, UnknownTest};
-        let mut nowhere = Cut { text: Vec::new(), most: LONGEST_TITLE, full: false };
-        let template = self.environment.get_template(&template_name(field, Escape::Plain)).ok()?;
-        let error = template.render_captured_to(context! {}, &mut nowhere).err()?;
-        let is_unknown = matches!(error.kind(), UnknownFunction | UnknownMethod | UnknownTest);
-        is_unknown.then(|| (field, Fault::grammar(told(&error))))
+        let template = template_name(field, Escape::Plain);
+        unknown(&self.environment, &template).map(|fault| (field, fault))
     }
 
     pub(super) fn render(
@@ -102,7 +102,7 @@ impl Template {
         let failed = |error: &Error| RenderFailed(format!("{field}: {}", brief(told(error))));
         let name = template_name(field, escape);
         let template = self.environment.get_template(&name).map_err(|error| failed(&error))?;
-        let mut written = Cut { text: Vec::new(), most: 8 * most, full: false };
+        let mut written = Cut::new(8 * most);
         let rendered = template.render_captured_to(said, &mut written).map(drop);
         match rendered {
             Err(error) if !written.full => return Err(failed(&error)),
@@ -123,11 +123,27 @@ impl Template {
     }
 }
 
+/// What a template uses that is unknown.
+pub(super) fn unknown(environment: &Environment<'_>, name: &str) -> Option<Fault> {
+    use minijinja::ErrorKind::{UnknownFunction, UnknownMethod, UnknownTest};
+    let mut nowhere = Cut::new(LONGEST_TITLE);
+    let template = environment.get_template(name).ok()?;
+    let error = template.render_captured_to(context! {}, &mut nowhere).err()?;
+    let is_unknown = matches!(error.kind(), UnknownFunction | UnknownMethod | UnknownTest);
+    is_unknown.then(|| Fault::grammar(told(&error)))
+}
+
 /// Takes so many bytes, and then no more.
-struct Cut {
-    text: Vec<u8>,
+pub(super) struct Cut {
+    pub(super) text: Vec<u8>,
     most: usize,
-    full: bool,
+    pub(super) full: bool,
+}
+
+impl Cut {
+    pub(super) const fn new(most: usize) -> Self {
+        Self { text: Vec::new(), most, full: false }
+    }
 }
 
 impl Write for Cut {
@@ -161,12 +177,15 @@ fn cut(mut text: String, most: usize, escape: Escape) -> String {
     text
 }
 
-fn environment() -> Environment<'static> {
+pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::empty();
     environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-    environment.set_auto_escape_callback(|name| {
-        if name.rsplit('.').next() == Some("slack") { AutoEscape::Custom("slack") } else { AutoEscape::None }
+    environment.set_auto_escape_callback(|name| match name.rsplit('.').next() {
+        Some("slack") => AutoEscape::Custom("slack"),
+        Some("json") => AutoEscape::Custom("json"),
+        Some("url") => AutoEscape::Custom("url"),
+        _ => AutoEscape::None,
     });
     environment.set_formatter(format);
     environment.add_filter("abs", minijinja::filters::abs);
@@ -212,16 +231,35 @@ fn format(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<
     if value.is_undefined() || value.is_none() {
         return Ok(());
     }
-    let text = value.to_string();
-    let escaped = if state.auto_escape() == AutoEscape::Custom("slack") {
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-    } else {
-        text
+    let escaped = match state.auto_escape() {
+        AutoEscape::Custom("slack") => {
+            value.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+        }
+        AutoEscape::Custom("json") => as_json(value)?,
+        AutoEscape::Custom("url") => percent_encode(&value.to_string()),
+        _ => value.to_string(),
     };
     out.write_str(&escaped).map_err(Error::from)
 }
 
-fn check(source: &str, longest: usize) -> Result<(), Fault> {
+fn as_json(value: &Value) -> Result<String, Error> {
+    let written = serde_json::to_string(value);
+    let written =
+        written.map_err(|error| Error::new(minijinja::ErrorKind::BadSerialization, error.to_string()))?;
+    let is_text = value.as_str().is_some() && written.len() >= 2;
+    Ok(if is_text { written[1..written.len() - 1].to_owned() } else { written })
+}
+
+fn percent_encode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect::<Vec<_>>().concat()
+}
+
+pub(super) fn check(source: &str, longest: usize) -> Result<(), Fault> {
     let characters = source.chars().count();
     if characters > longest {
         let description = format!("has {characters} characters; the limit is {longest}");
@@ -231,25 +269,35 @@ fn check(source: &str, longest: usize) -> Result<(), Fault> {
 }
 
 fn add(environment: &mut Environment<'static>, field: &str, source: &str) -> Result<(), Fault> {
-    for escape in [Escape::Plain, Escape::Slack] {
-        let added = environment.add_template_owned(template_name(field, escape), source.to_owned());
-        added.map_err(|error| match error.kind() {
-            minijinja::ErrorKind::OutOfFuel => too_many(told(&error)),
-            _ => Fault::grammar(told(&error)),
-        })?;
-    }
-    Ok(())
+    [Escape::Plain, Escape::Slack]
+        .into_iter()
+        .try_for_each(|escape| add_for(environment, field, source, escape))
 }
 
-fn template_name(field: &str, escape: Escape) -> String {
+pub(super) fn add_for(
+    environment: &mut Environment<'static>,
+    field: &str,
+    source: &str,
+    escape: Escape,
+) -> Result<(), Fault> {
+    let added = environment.add_template_owned(template_name(field, escape), source.to_owned());
+    added.map_err(|error| match error.kind() {
+        minijinja::ErrorKind::OutOfFuel => too_many(told(&error)),
+        _ => Fault::grammar(told(&error)),
+    })
+}
+
+pub(super) fn template_name(field: &str, escape: Escape) -> String {
     let escape = match escape {
         Escape::Plain => "plain",
         Escape::Slack => "slack",
+        Escape::Json => "json",
+        Escape::Url => "url",
     };
     format!("{field}.{escape}")
 }
 
-fn told(error: &Error) -> String {
+pub(super) fn told(error: &Error) -> String {
     let what = error
         .detail()
         .map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));

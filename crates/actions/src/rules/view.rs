@@ -42,7 +42,7 @@ impl<'e> View<'e> {
     }
 
     /// The event for templates.
-    pub(super) fn written(&self) -> Result<Written, &prost::DecodeError> {
+    pub(crate) fn written(&self) -> Result<Written, &prost::DecodeError> {
         let message = self.message()?;
         Ok(self.written.get_or_init(|| write_message(message)).clone())
     }

@@ -130,9 +130,7 @@ fn whatever_it_is_pagerduty_takes_it() {
     let long = |key: String| Message { alarm_key: key, ..message() };
     assert_eq!(taken(&long("é".repeat(255)))["dedup_key"], "é".repeat(255));
     let digested = [taken(&long("é".repeat(256))), taken(&long("é".repeat(257)))];
-    assert!(
-        digested.iter().all(|body| body["dedup_key"].as_str().is_some_and(|key| key.starts_with("sha256:")))
-    );
+    assert!(digested.iter().all(|body| body["dedup_key"].as_str().is_some_and(|key| key.len() == 36)));
     assert_ne!(digested[0]["dedup_key"], digested[1]["dedup_key"]);
     taken(&Message { title: "\u{0}\"é".repeat(2_000), ..message() });
     taken(&Message { title: String::new(), ..message() });
