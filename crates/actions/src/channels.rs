@@ -1,5 +1,6 @@
 //! How something is told. A channel is a file here and a line in [`open`].
 
+mod email;
 mod headers;
 mod http_request;
 mod naming;
@@ -20,6 +21,7 @@ use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions::{Endpoint, endpoint};
 use secrecy::SecretString;
 
+use self::email::Email;
 use self::http_request::HttpRequest;
 use self::pagerduty::PagerDuty;
 use self::slack::Slack;
@@ -64,6 +66,7 @@ pub fn open(endpoint: &Endpoint, secrets: &[SecretString]) -> Result<Box<dyn Cha
         Some(endpoint::Channel::Http(settings)) => HttpRequest::new(settings, secrets, is_final).map(boxed),
         Some(endpoint::Channel::Slack(_)) => Slack::new(secrets, is_final).map(boxed),
         Some(endpoint::Channel::Pagerduty(settings)) => PagerDuty::new(settings, secrets).map(boxed),
+        Some(endpoint::Channel::Email(settings)) => Email::new(settings, secrets).map(boxed),
         None => Err(vec![Violation::new("webhook", Reason::Required, "one channel must be set")]),
     }
 }
@@ -75,9 +78,12 @@ fn boxed(channel: impl Channel + 'static) -> Box<dyn Channel> {
 /// How texts are written for an endpoint.
 pub const fn escape(endpoint: &Endpoint) -> Escape {
     match endpoint.channel {
-        // JSON has no markup; a request's own templates escape for where a text stands.
+        // Neither JSON nor plain mails have markup; a request's own templates escape for where a text stands.
         Some(
-            endpoint::Channel::Webhook(_) | endpoint::Channel::Http(_) | endpoint::Channel::Pagerduty(_),
+            endpoint::Channel::Webhook(_)
+            | endpoint::Channel::Http(_)
+            | endpoint::Channel::Pagerduty(_)
+            | endpoint::Channel::Email(_),
         )
         | None => Escape::Plain,
         Some(endpoint::Channel::Slack(_)) => Escape::Slack,
@@ -87,7 +93,8 @@ pub const fn escape(endpoint: &Endpoint) -> Escape {
 /// What the service behind a channel takes, as it documents it: the limit of endpoints that state none.
 pub const fn usual_rate(endpoint: &Endpoint) -> Option<Rate> {
     match endpoint.channel {
-        Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Http(_)) | None => None,
+        Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Http(_) | endpoint::Channel::Email(_))
+        | None => None,
         // <https://docs.slack.dev/apis/web-api/rate-limits>: incoming webhooks.
         Some(endpoint::Channel::Slack(_)) => Some(Rate { count: 1, per: Duration::from_secs(1) }),
         // <https://developer.pagerduty.com/docs/events-api-v2-overview>: per integration key.

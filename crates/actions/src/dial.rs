@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use crate::classify::Outcome;
 use crate::guard::{Allow, Forbidden};
 use crate::progress::{Progress, Step};
 use crate::receiver_url::ReceiverUrl;
@@ -46,6 +47,11 @@ pub enum DialError {
         /// The address.
         forbidden: Forbidden,
     },
+    /// An address is not one of the settings' own, for what may only go there.
+    #[error(
+        "{0}: the address {1} is not among those that the settings allow, and without TLS nothing is sent elsewhere"
+    )]
+    NotListed(String, IpAddr),
     /// The name could not be resolved.
     #[error("{0} could not be resolved: {1}")]
     Resolve(String, io::Error),
@@ -63,9 +69,23 @@ pub enum DialError {
     Tls(io::Error),
 }
 
+impl DialError {
+    /// What it means for the attempt.
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Forbidden { .. } | Self::NotListed(..) | Self::Name(_) => {
+                Outcome::Refused { disable: false }
+            }
+            Self::Resolve(..) | Self::NoAddress(_) | Self::Connect(..) | Self::Tls(_) => Outcome::Failed,
+        }
+    }
+}
+
 /// What connects to receivers.
 #[derive(Clone, Debug)]
 pub struct Dialler {
+    /// Whether only what the settings name is dialled.
+    pub only_listed: bool,
     pub resolver: Arc<dyn Resolve>,
     pub allow: Allow,
     pub tls: Arc<ClientConfig>,
@@ -79,16 +99,24 @@ impl Dialler {
         within: Duration,
         progress: &mut Progress,
     ) -> Result<Box<dyn Connection>, DialError> {
+        let stream = self.reach(url, within, progress).await?;
+        if !url.is_https() {
+            return Ok(stream);
+        }
+        secure(self.tls.clone(), url, stream, progress).await
+    }
+
+    /// Connects without TLS, whatever the scheme.
+    pub async fn reach(
+        &self,
+        url: &ReceiverUrl,
+        within: Duration,
+        progress: &mut Progress,
+    ) -> Result<Box<dyn Connection>, DialError> {
         let addresses = self.vetted(url).await?;
         progress.step = Step::Connecting;
         let stream = connect(url, &addresses, within.min(CONNECT_DEADLINE), progress).await?;
-        if !url.is_https() {
-            return Ok(Box::new(stream));
-        }
-        progress.step = Step::Securing;
-        let connector = TlsConnector::from(self.tls.clone());
-        let secured = connector.connect(server_name(url)?, stream).await.map_err(DialError::Tls)?;
-        Ok(Box::new(secured))
+        Ok(Box::new(stream))
     }
 
     /// The addresses of the URL's host, if all of them may be dialled.
@@ -99,6 +127,10 @@ impl Dialler {
             Host::Domain(name) => self.resolve(name).await?,
         };
         let forbidden = addresses.iter().find_map(|address| self.allow.vet(*address).err());
+        let stranger = addresses.iter().find(|address| self.only_listed && !self.allow.has(**address));
+        if let Some(stranger) = stranger {
+            return Err(DialError::NotListed(url.host().to_string(), *stranger));
+        }
         match forbidden {
             Some(forbidden) => Err(DialError::Forbidden { host: url.host().to_string(), forbidden }),
             None => Ok(addresses),
@@ -110,6 +142,18 @@ impl Dialler {
         let resolved = resolved.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         resolved.map_err(|error| DialError::Resolve(name.to_owned(), error))
     }
+}
+
+/// Agrees on TLS with whom the URL names.
+pub async fn secure(
+    tls: Arc<ClientConfig>,
+    url: &ReceiverUrl,
+    stream: Box<dyn Connection>,
+    progress: &mut Progress,
+) -> Result<Box<dyn Connection>, DialError> {
+    progress.step = Step::Securing;
+    let secured = TlsConnector::from(tls).connect(server_name(url)?, stream).await;
+    Ok(Box::new(secured.map_err(DialError::Tls)?))
 }
 
 /// Connects to the first address that lets us. Each has its share of the time, so that one that swallows everything leaves

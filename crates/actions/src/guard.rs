@@ -131,7 +131,8 @@ impl Allow {
         }
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    /// Whether the settings name the address, or a network that it is in.
+    pub fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

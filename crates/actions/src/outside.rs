@@ -27,7 +27,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout};
 
 use crate::classify::{Outcome, classify};
-use crate::dial::{DialError, Dialler};
+use crate::dial::{self, Connection, DialError, Dialler};
 use crate::guard::Allow;
 use crate::progress::{Answer, Progress, Step};
 use crate::receiver_url::ReceiverUrl;
@@ -119,10 +119,9 @@ enum Failure {
 impl Failure {
     const fn outcome(&self) -> Outcome {
         match self {
-            Self::Dial(DialError::Forbidden { .. } | DialError::Name(_)) | Self::Request(_) => {
-                Outcome::Refused { disable: false }
-            }
-            Self::Dial(_) | Self::Http(..) | Self::Deadline(..) => Outcome::Failed,
+            Self::Dial(error) => error.outcome(),
+            Self::Request(_) => Outcome::Refused { disable: false },
+            Self::Http(..) | Self::Deadline(..) => Outcome::Failed,
         }
     }
 }
@@ -131,7 +130,7 @@ impl Outside {
     /// The way from here: this machine's resolver, and whom it trusts, with further roots.
     pub fn new(allow: Allow, roots: &[CertificateDer<'static>]) -> Result<Self, OutsideError> {
         let tls = Arc::new(tls(roots)?);
-        Ok(Self(Dialler { resolver: Arc::new(SystemResolver), allow, tls }))
+        Ok(Self(Dialler { resolver: Arc::new(SystemResolver), allow, tls, only_listed: false }))
     }
 
     /// With another resolver.
@@ -143,6 +142,35 @@ impl Outside {
     /// What the settings allow.
     pub const fn allow(&self) -> &Allow {
         &self.0.allow
+    }
+
+    /// The way to those that the settings name, and nobody else.
+    #[must_use]
+    pub fn only_listed(&self) -> Self {
+        Self(Dialler { only_listed: true, ..self.0.clone() })
+    }
+
+    /// A connection to a vetted address of the URL's host, without TLS, for what speaks something else than HTTP. The caller sees to
+    /// a deadline, which is `within`.
+    pub(crate) async fn reach(
+        &self,
+        url: &ReceiverUrl,
+        within: Duration,
+        progress: &mut Progress,
+    ) -> Result<Box<dyn Connection>, DialError> {
+        self.0.reach(url, within, progress).await
+    }
+
+    /// TLS on such a connection, with whom the URL names.
+    pub(crate) async fn secure(
+        &self,
+        url: &ReceiverUrl,
+        stream: Box<dyn Connection>,
+        progress: &mut Progress,
+    ) -> Result<Box<dyn Connection>, DialError> {
+        let mut tls = ClientConfig::clone(&self.0.tls);
+        tls.alpn_protocols.clear();
+        dial::secure(Arc::new(tls), url, stream, progress).await
     }
 
     /// Tries once. It ends within `deadline` and within 30 seconds, whatever the receiver does.

@@ -39,6 +39,11 @@ pub fn take(endpoint: &mut Endpoint) -> Option<Given> {
             let hint = headers.keys().cloned().collect::<Vec<_>>().join(", ");
             (!headers.is_empty()).then(|| Given { text: json!(headers).to_string().into(), hint })
         }
+        endpoint::Channel::Email(email) => {
+            let (user, password) = (mem::take(&mut email.user), mem::take(&mut email.password));
+            let text = json!({ "user": user, "password": password }).to_string().into();
+            (!user.is_empty() || !password.is_empty()).then_some(Given { text, hint: user })
+        }
         endpoint::Channel::Slack(slack) => given(mem::take(&mut slack.url)),
         endpoint::Channel::Pagerduty(pagerduty) => given(mem::take(&mut pagerduty.routing_key)),
     }
@@ -51,7 +56,12 @@ pub fn made(endpoint: &Endpoint) -> Result<Option<Key>, SigningError> {
         Some(endpoint::Channel::Webhook(webhook)) => {
             Key::generate(Signing::try_from(webhook.signing).unwrap_or_default()).map(Some)
         }
-        Some(endpoint::Channel::Http(_) | endpoint::Channel::Slack(_) | endpoint::Channel::Pagerduty(_))
+        Some(
+            endpoint::Channel::Http(_)
+            | endpoint::Channel::Slack(_)
+            | endpoint::Channel::Pagerduty(_)
+            | endpoint::Channel::Email(_),
+        )
         | None => Ok(None),
     }
 }
@@ -61,6 +71,10 @@ pub fn destination(endpoint: &Endpoint) -> Option<(&'static str, String)> {
     match &endpoint.channel {
         Some(endpoint::Channel::Http(http)) => {
             Some(("http.url", http_request::server(&http.url).to_lowercase()))
+        }
+        Some(endpoint::Channel::Email(email)) => {
+            let place = format!("{}:{}, {}", email.host.to_lowercase(), email.port, email.security);
+            Some(("email.host", place))
         }
         Some(endpoint::Channel::Pagerduty(pagerduty)) => Some(("pagerduty.url", pagerduty.url.clone())),
         Some(endpoint::Channel::Webhook(_) | endpoint::Channel::Slack(_)) | None => None,

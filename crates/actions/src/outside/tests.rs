@@ -24,7 +24,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// A server, until it is dropped.
 pub(crate) struct Receiver {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Connections that were made to it.
     met: Arc<AtomicUsize>,
     /// What became of each connection.
@@ -112,13 +112,13 @@ pub(crate) async fn hear(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result
 
 /// What names mean, one answer after the other; the last one stays.
 #[derive(Debug)]
-struct Script {
+pub(crate) struct Script {
     answers: Vec<Vec<IpAddr>>,
     asked: AtomicUsize,
 }
 
 impl Script {
-    fn new(answers: &[&[&str]]) -> Arc<Self> {
+    pub(crate) fn new(answers: &[&[&str]]) -> Arc<Self> {
         let read = |addresses: &&[&str]| addresses.iter().map(|it| it.parse().expect("an address")).collect();
         Arc::new(Self { answers: answers.iter().map(read).collect(), asked: AtomicUsize::new(0) })
     }

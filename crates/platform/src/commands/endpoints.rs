@@ -1,6 +1,7 @@
 //! `cornjacket endpoints`: who is told of events.
 
 mod create;
+mod email;
 mod http_request;
 mod pagerduty;
 mod slack;
@@ -97,6 +98,7 @@ fn row(endpoint: Endpoint) -> [String; 4] {
     let (channel, to) = match endpoint.channel {
         Some(endpoint::Channel::Webhook(webhook)) => ("webhook", webhook.url),
         Some(endpoint::Channel::Http(http)) => ("http", http.url),
+        Some(endpoint::Channel::Email(email)) => ("email", email.to.join(", ")),
         Some(endpoint::Channel::Pagerduty(_)) => ("pagerduty", endpoint.secret_hint),
         Some(endpoint::Channel::Slack(_)) => ("slack", endpoint.secret_hint),
         None => ("", String::new()),

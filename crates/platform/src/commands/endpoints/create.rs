@@ -11,7 +11,7 @@ use cornjacket_proto::actions::endpoint::Channel;
 use cornjacket_proto::actions::{CreateEndpointRequest, Endpoint, RetrySchedule};
 
 use super::super::client::{Server, told};
-use super::{http_request, pagerduty, slack, webhook};
+use super::{email, http_request, pagerduty, slack, webhook};
 use crate::config::Settings;
 
 /// Flags of `cornjacket endpoints create`.
@@ -34,6 +34,8 @@ pub struct Create {
 enum By {
     /// By a signed POST. What its receiver verifies signatures with is printed: this once.
     Webhook(webhook::Flags),
+    /// By a mail.
+    Email(email::Flags),
     /// By a request made of templates.
     Http(http_request::Flags),
     /// By a message in a channel of Slack.
@@ -77,6 +79,7 @@ impl By {
     fn channel(self) -> anyhow::Result<Channel> {
         match self {
             Self::Webhook(flags) => Ok(flags.channel()),
+            Self::Email(flags) => flags.channel(),
             Self::Http(flags) => flags.channel(),
             Self::Slack(flags) => flags.channel(),
             Self::Pagerduty(flags) => flags.channel(),

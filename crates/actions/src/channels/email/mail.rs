@@ -1,0 +1,53 @@
+//! What a mail looks like.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message as Mail};
+
+use super::super::{Telling, naming};
+use super::smtp::SmtpError;
+
+/// The mail, ready to be handed over: ASCII, its lines ending as SMTP's do.
+pub fn compose(telling: &Telling<'_>, from: &Mailbox, to: &[Mailbox]) -> Result<Vec<u8>, SmtpError> {
+    let message = telling.message;
+    let micros = u64::try_from(telling.now.as_micros()).unwrap_or_default();
+    // Answers of machines to a machine help nobody (RFC 3834).
+    let automatic =
+        HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
+    let mail = Mail::builder()
+        .from(from.clone())
+        .subject(line(&format!("[{}] {}", naming::state(message), naming::title(message))))
+        .date(UNIX_EPOCH + Duration::from_micros(micros))
+        .message_id(Some(format!("<{}@{}>", telling.id, from.email.domain())))
+        .raw_header(automatic)
+        .header(ContentType::TEXT_PLAIN);
+    let mail = to.iter().fold(mail, |mail, one| mail.to(one.clone()));
+    let mail = mail.body(body(telling)).map_err(|error| SmtpError::Mail(error.to_string()))?;
+    Ok(mail.formatted())
+}
+
+/// The text, and behind it what it is about.
+fn body(telling: &Telling<'_>) -> String {
+    let message = telling.message;
+    let mut about = vec![format!(
+        "Rule {} v{}, {}.",
+        message.rule,
+        message.rule_version,
+        naming::severity(message.severity())
+    )];
+    if let Some(change) = naming::change(message.alarm_change()) {
+        about.push(format!("Alarm {}: {change}.", line(&message.alarm_key)));
+    }
+    if let Some(event) = &message.event {
+        let said = format!("Event {} of {}: {}, {}.", event.id, event.source, event.r#type, event.subject);
+        about.push(line(&said));
+    }
+    let text = if message.text.is_empty() { naming::title(message) } else { &message.text };
+    format!("{text}\n\n-- \n{}\n", about.join("\n"))
+}
+
+/// One line, in which nothing ends a header.
+fn line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
