@@ -17,6 +17,7 @@ mod system {
 
     mod alarmed;
     mod anomalies;
+    mod applied;
     mod backtest;
     mod bus_tail;
     mod counts;

@@ -8,9 +8,10 @@ mod slack;
 mod webhook;
 
 use clap::{Args, Subcommand};
+use cornjacket_proto::actions::attempt::Outcome;
 use cornjacket_proto::actions::{
-    DeleteEndpointRequest, Endpoint, GetEndpointRequest, ListEndpointsRequest, UpdateEndpointRequest,
-    endpoint,
+    DeleteEndpointRequest, Endpoint, GetEndpointRequest, ListEndpointsRequest, TestEndpointRequest,
+    UpdateEndpointRequest, endpoint,
 };
 
 use self::create::Create;
@@ -49,6 +50,11 @@ enum Verb {
         /// Its name.
         name: String,
     },
+    /// Tell an endpoint something now, marked as a test, and say what came of it.
+    Test {
+        /// Its name.
+        name: String,
+    },
     /// End an endpoint that no rule names.
     Delete {
         /// Its name.
@@ -70,6 +76,7 @@ impl Endpoints {
                 }
                 Verb::Disable { name } => set_disabled(server, settings, name, true).await,
                 Verb::Enable { name } => set_disabled(server, settings, name, false).await,
+                Verb::Test { name } => test(server, settings, name).await,
                 Verb::Delete { name } => delete(server, settings, name).await,
             }
         })
@@ -135,6 +142,17 @@ async fn set_disabled(
     let request = UpdateEndpointRequest { endpoint: Some(endpoint) };
     server.actions(settings).await?.update_endpoint(request).await.map_err(|status| told(&status))?;
     println!("{name}: {}", if disabled { "disabled" } else { "enabled" });
+    Ok(())
+}
+
+async fn test(server: &Server, settings: &Settings, name: String) -> anyhow::Result<()> {
+    let request = TestEndpointRequest { name: name.clone() };
+    let tried =
+        server.actions(settings).await?.test_endpoint(request).await.map_err(|status| told(&status))?;
+    let attempt = tried.into_inner().attempt.unwrap_or_default();
+    let outcome = attempt.outcome().as_str_name().trim_start_matches("OUTCOME_").to_lowercase();
+    anyhow::ensure!(attempt.outcome() == Outcome::Delivered, "{name}: {outcome}: {}", attempt.error);
+    println!("{name}: {outcome} to {}, which answered {}", attempt.address, attempt.status);
     Ok(())
 }
 
