@@ -20,6 +20,7 @@ mod system {
     mod applied;
     mod backtest;
     mod bus_tail;
+    mod channels;
     mod counts;
     mod crash;
     mod devices;

@@ -78,6 +78,8 @@ pub(super) async fn update(
     let caller = caller_of(&request)?;
     let mut endpoint = stated(request.into_inner().endpoint)?;
     let given = secret::take(&mut endpoint);
+    // Before its secret is read as one of another channel.
+    is_told_alike(&decode(found(&rpc.defined().await?, ENDPOINT, &endpoint.name)?)?, &endpoint)?;
     let text = match &given {
         Some(given) => Some(given.text.clone()),
         None => secret_of(rpc, &endpoint.name).await?,
