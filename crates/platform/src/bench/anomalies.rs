@@ -8,16 +8,14 @@ use anyhow::Context;
 use cornjacket_proto::admin::{Model, ModelMode, RegisterModelRequest};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_proto::ingest::AppendRequest;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
 use cornjacket_proto::json::to_struct;
 use cornjacket_proto::query::tail_events_response::Message;
 use cornjacket_proto::query::{TailEventsRequest, TailEventsResponse};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 use tonic::Streaming;
 
-use super::load::{Latencies, Measured};
+use super::load::{self, Latencies, Measured};
 use super::report::Report;
 use super::scratch::Postgres;
 use super::server::Server;
@@ -27,14 +25,14 @@ use crate::config::Settings;
 
 /// Samples a second, and how many.
 const RATE: u32 = 1_000;
-const SAMPLES: usize = 15_000;
+pub const SAMPLES: usize = 15_000;
 /// One sample in so many is an anomaly.
 const ONE_IN: usize = 10;
 const ORDINARY: f64 = 20.0;
 const LIMIT: f64 = 80.0;
 const STRANGE: f64 = 99.0;
 /// How long anomalies may take that are still on their way when all samples were sent.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Measures, prints a table, and writes the figures.
 pub async fn run(settings: &Settings, options: &Options) -> anyhow::Result<()> {
@@ -75,7 +73,7 @@ async fn measure(url: &str, bus: &str, report: &mut Report) -> anyhow::Result<()
 }
 
 /// A threshold, as an operator registers it.
-async fn register(server: &Server) -> anyhow::Result<()> {
+pub async fn register(server: &Server) -> anyhow::Result<()> {
     let model = Model {
         name: "hot".into(),
         detector: "threshold".into(),
@@ -106,35 +104,20 @@ async fn send_and_see(
 }
 
 /// Each device is beyond the limit every tenth time, and not all of them at once.
-const fn is_strange(number: usize) -> bool {
+pub const fn is_strange(number: usize) -> bool {
     (number / workload::DEVICES + number).is_multiple_of(ONE_IN)
 }
 
 /// When the samples were accepted that are beyond the limit, by id.
-async fn send(
+pub async fn send(
     ingest: &IngestServiceClient<Connection>,
     numbers: Range<usize>,
 ) -> anyhow::Result<Vec<(String, Instant)>> {
-    let mut ticks = interval(Duration::from_secs(1) / RATE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let (mut calls, mut accepted) = (JoinSet::new(), Vec::new());
-    for number in numbers {
-        ticks.tick().await;
-        let (mut ingest, strange) = (ingest.clone(), is_strange(number));
-        let event = workload::reading_of(number, if strange { STRANGE } else { ORDINARY });
-        calls.spawn(async move {
-            let id = event.id.clone();
-            ingest.append(AppendRequest { event: Some(event) }).await?;
-            anyhow::Ok(strange.then(|| (id, Instant::now())))
-        });
-        while let Some(call) = calls.try_join_next() {
-            accepted.extend(call??);
-        }
-    }
-    while let Some(call) = calls.join_next().await {
-        accepted.extend(call??);
-    }
-    Ok(accepted)
+    let samples = numbers.map(|number| {
+        let strange = is_strange(number);
+        (workload::reading_of(number, if strange { STRANGE } else { ORDINARY }), strange)
+    });
+    load::paced(ingest, RATE, samples).await
 }
 
 /// When so many anomalies were seen, by the ids of their causes.

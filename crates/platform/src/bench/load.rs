@@ -12,7 +12,7 @@ use cornjacket_proto::ingest::{AppendBatchRequest, AppendRequest, AppendStreamRe
 use futures::StreamExt;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::server::Server;
 use super::workload;
@@ -82,6 +82,33 @@ fn require_receipt(outcome: &Outcome) -> anyhow::Result<()> {
         Some(Receipt(_)) => Ok(()),
         other => anyhow::bail!("an event was refused: {other:?}"),
     }
+}
+
+/// Single events, `rate` a second whatever comes back when: when those were accepted that matter, by id.
+pub async fn paced(
+    client: &IngestServiceClient<Connection>,
+    rate: u32,
+    events: impl IntoIterator<Item = (Event, bool)>,
+) -> anyhow::Result<Vec<(String, Instant)>> {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut calls, mut accepted) = (JoinSet::new(), Vec::new());
+    for (event, matters) in events {
+        ticks.tick().await;
+        let mut client = client.clone();
+        calls.spawn(async move {
+            let id = event.id.clone();
+            client.append(AppendRequest { event: Some(event) }).await?;
+            anyhow::Ok(matters.then(|| (id, Instant::now())))
+        });
+        while let Some(call) = calls.try_join_next() {
+            accepted.extend(call??);
+        }
+    }
+    while let Some(call) = calls.join_next().await {
+        accepted.extend(call??);
+    }
+    Ok(accepted)
 }
 
 /// `AppendBatch`, each batch a call, `callers` at a time on connections of their own.

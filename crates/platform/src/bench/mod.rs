@@ -3,6 +3,7 @@
 //! The server under load is a process of its own, started from this same binary, so that its memory is its own and the
 //! client's cost is paid as any client pays it: on the same machine, and counted.
 
+pub mod actions;
 pub mod anomalies;
 mod baseline;
 pub mod catch_up;
@@ -14,6 +15,7 @@ mod load;
 pub mod mqtt;
 pub mod nab;
 pub mod queries;
+mod receiver;
 mod report;
 mod scratch;
 mod server;

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
+use cornjacket_proto::actions::action_service_client::ActionServiceClient;
 use cornjacket_proto::admin::admin_service_client::AdminServiceClient;
 use cornjacket_proto::ingest::ingest_service_client::IngestServiceClient;
 use cornjacket_proto::query::query_service_client::QueryServiceClient;
@@ -27,6 +28,7 @@ pub struct Server {
     child: Child,
     ingest: String,
     query: String,
+    actions: String,
     /// Where the gateway listens; empty without one.
     pub gateway: String,
     /// Where the broker inside listens; empty without one.
@@ -50,7 +52,7 @@ impl Server {
         command.env("CORNJACKET__STORE__URL", store_url);
         command.env("CORNJACKET__AUTH__SECRET", auth.secret.expose().unwrap_or_default());
         command.env("CORNJACKET__INGEST__EVENTS_PER_SECOND", "0");
-        for door in ["INGEST", "QUERY", "GATEWAY", "OPS"] {
+        for door in ["INGEST", "QUERY", "ACTIONS", "GATEWAY", "OPS"] {
             command.env(format!("CORNJACKET__{door}__LISTEN"), "127.0.0.1:0");
         }
         for (name, value) in settings {
@@ -71,8 +73,9 @@ impl Server {
             }
         });
         let mut at = |role: &str| addresses.remove(role).unwrap_or_default();
-        let (ingest, query, gateway, mqtt) = (at("ingest"), at("query"), at("gateway"), at("mqtt"));
-        Ok(Self { child, ingest, query, gateway, mqtt, token, bearer, startup })
+        let (ingest, query, actions) = (at("ingest"), at("query"), at("actions"));
+        let (gateway, mqtt) = (at("gateway"), at("mqtt"));
+        Ok(Self { child, ingest, query, actions, gateway, mqtt, token, bearer, startup })
     }
 
     /// A client with a connection of its own.
@@ -88,6 +91,11 @@ impl Server {
     /// A client of its administration, with a connection of its own.
     pub async fn admin(&self) -> anyhow::Result<AdminServiceClient<Connection>> {
         Ok(AdminServiceClient::new(self.connect(&self.query).await?))
+    }
+
+    /// A client of its rules and endpoints, with a connection of its own.
+    pub async fn actions(&self) -> anyhow::Result<ActionServiceClient<Connection>> {
+        Ok(ActionServiceClient::new(self.connect(&self.actions).await?))
     }
 
     /// The header of a call over HTTP.

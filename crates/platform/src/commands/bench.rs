@@ -32,6 +32,9 @@ enum What {
     Queries(Options),
     /// From the receipt of a sample to its anomaly in a tail, on the PostgreSQL and Kafka that store.url and bus.url name.
     Anomalies(Options),
+    /// From a strange sample to a signed webhook at its receiver, how fast rules decide and endpoints are told, and what one dead
+    /// endpoint does to others, on the PostgreSQL and Kafka that store.url and bus.url name.
+    Actions(Options),
     /// How well and how fast detectors find what people labelled: the series of the Numenta Anomaly Benchmark through the
     /// processor, on SQLite.
     Nab(bench::nab::Nab),
@@ -48,6 +51,7 @@ impl Bench {
                 What::E2e(options) => bench::e2e::run(settings, &options).await,
                 What::Queries(options) => bench::queries::run(settings, &options).await,
                 What::Anomalies(options) => bench::anomalies::run(settings, &options).await,
+                What::Actions(options) => bench::actions::run(settings, &options).await,
                 What::Nab(nab) => bench::nab::run(settings, &nab).await,
                 What::CatchUp(options) => bench::catch_up::run(settings, &options).await,
             }
