@@ -12,6 +12,9 @@ pub const OPEN: Duration = Duration::from_mins(5);
 /// How long an endpoint may fail before nothing is sent to it any more.
 pub const GIVE_UP: Duration = Duration::from_hours(5 * 24);
 
+/// After as long without an attempt, a failure has nothing to do with those before it. Longer than any schedule waits.
+const SILENCE: Duration = Duration::from_hours(24);
+
 /// What an endpoint made of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -25,6 +28,8 @@ pub enum Answer {
     Gone,
     /// It says nothing of how the endpoint is: it refused this one thing, or it is not known.
     Nothing,
+    /// It was not asked, by our own fault.
+    NotAsked,
 }
 
 /// How an endpoint is doing after an answer.
@@ -36,11 +41,13 @@ pub fn after(before: &Health, answer: Answer, now: Timestamp) -> Health {
         }
         Answer::Bad => {
             health.failures = health.failures.saturating_add(1);
-            let since = *health.failing_since.get_or_insert(now);
+            let goes_on = before.open_until.is_some_and(|until| now <= until + SILENCE);
+            let since = before.failing_since.filter(|_| goes_on || health.failures < FAILURES).unwrap_or(now);
+            health.failing_since = Some(since);
             if health.failures >= FAILURES {
                 health.open_until = Some(now + OPEN);
             }
-            if now >= since + GIVE_UP {
+            if goes_on && now >= since + GIVE_UP {
                 health.disabled.get_or_insert_with(|| "it failed for five days".to_owned());
             }
         }
@@ -48,7 +55,7 @@ pub fn after(before: &Health, answer: Answer, now: Timestamp) -> Health {
         Answer::Gone => {
             health.disabled.get_or_insert_with(|| "it answered 410: it is gone".to_owned());
         }
-        Answer::Nothing => {}
+        Answer::Nothing | Answer::NotAsked => {}
     }
     health
 }
@@ -68,6 +75,8 @@ pub fn slots(health: &Health, slots: u32, now: Timestamp) -> Result<u32, Option<
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -98,14 +107,30 @@ mod tests {
 
     #[test]
     fn what_fails_for_five_days_is_given_up() {
-        let just_before = Timestamp::from_micros((NOW + GIVE_UP).as_micros() - 1);
-        let health = after(&failed(1), Answer::Bad, just_before);
-        assert_eq!(health.disabled, None);
-        let health = after(&health, Answer::Bad, NOW + GIVE_UP);
+        let every_hour = |hours: Range<u32>| {
+            let asked = hours.map(|hour| NOW + Duration::from_hours(1) * hour);
+            asked.fold(failed(5), |health, now| after(&health, Answer::Bad, now))
+        };
+        assert_eq!(every_hour(1..120).disabled, None);
+        let health = every_hour(1..121);
         assert_eq!(slots(&health, 4, NOW + GIVE_UP * 2), Err(None));
         assert!(health.disabled.is_some_and(|why| why.contains("five days")));
         let gone = after(&Health::default(), Answer::Gone, NOW);
         assert!(gone.disabled.is_some_and(|why| why.contains("410")));
+    }
+
+    #[test]
+    fn what_failed_once_and_long_ago_is_not_given_up_at_its_next_failure() {
+        for failures in [1, 4, 5, 6] {
+            let (before, later) = (failed(failures), NOW + GIVE_UP * 2);
+            let health = (0..6).fold(before, |health, _| after(&health, Answer::Bad, later));
+            assert_eq!((health.disabled, health.failing_since), (None, Some(later)), "{failures}");
+        }
+    }
+
+    #[test]
+    fn what_is_our_own_fault_says_nothing_of_it() {
+        assert_eq!(after(&failed(4), Answer::NotAsked, NOW), failed(4));
     }
 
     #[test]

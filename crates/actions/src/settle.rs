@@ -70,13 +70,15 @@ impl Finished {
             Answer::Hold(long) => pending(long, steps),
             // Whoever died had no answer: that is no failure.
             Answer::Nothing => pending(Duration::ZERO, steps),
-            Answer::Good | Answer::Bad | Answer::Gone => match schedule::delay(self.schedule, steps + 1) {
-                Some(delay) => {
-                    let chance = ids::chance(&self.delivery.told.id, self.attempt());
-                    pending(schedule::jittered(delay, chance), steps + 1)
+            Answer::Good | Answer::Bad | Answer::Gone | Answer::NotAsked => {
+                match schedule::delay(self.schedule, steps + 1) {
+                    Some(delay) => {
+                        let chance = ids::chance(&self.delivery.told.id, self.attempt());
+                        pending(schedule::jittered(delay, chance), steps + 1)
+                    }
+                    None => over(DeliveryState::Dead),
                 }
-                None => over(DeliveryState::Dead),
-            },
+            }
         }
     }
 }

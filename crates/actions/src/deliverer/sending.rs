@@ -54,11 +54,12 @@ async fn open(ports: &Ports, receiver: &Receiver) -> Result<Box<dyn Channel>, St
 fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted, String>) -> Finished {
     let (answer, kept, is_final) = match attempted.as_ref().map(|attempted| attempted.outcome) {
         Ok(Outcome::Delivered) => (Answer::Good, attempt::Outcome::Delivered, false),
-        // What is ours to mend, and nothing that the endpoint did, is tried again as after a failure.
-        Ok(Outcome::Failed) | Err(_) => (Answer::Bad, attempt::Outcome::Failed, false),
+        Ok(Outcome::Failed) => (Answer::Bad, attempt::Outcome::Failed, false),
         Ok(Outcome::Held(long)) => (Answer::Hold(long), attempt::Outcome::Held, false),
         Ok(Outcome::Refused { disable: true }) => (Answer::Gone, attempt::Outcome::Refused, true),
         Ok(Outcome::Refused { disable: false }) => (Answer::Nothing, attempt::Outcome::Refused, true),
+        // The store is away, say, or the key is another: tried again as after a failure, and no failure of the endpoint.
+        Err(_) => (Answer::NotAsked, attempt::Outcome::Failed, false),
     };
     let result = match attempted {
         Ok(attempted) => AttemptResult {

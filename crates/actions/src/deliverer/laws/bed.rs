@@ -186,7 +186,7 @@ pub fn finish(desk: &mut Desk, chosen: Chosen, mut answer: impl FnMut(&Delivery)
         let answer = answer(&delivery);
         let (kept, is_final) = match answer {
             Answer::Good => (attempt::Outcome::Delivered, false),
-            Answer::Bad => (attempt::Outcome::Failed, false),
+            Answer::Bad | Answer::NotAsked => (attempt::Outcome::Failed, false),
             Answer::Hold(_) => (attempt::Outcome::Held, false),
             Answer::Gone | Answer::Nothing => (attempt::Outcome::Refused, true),
         };

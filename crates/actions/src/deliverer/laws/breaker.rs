@@ -9,6 +9,7 @@ use crate::breaker::{Answer, OPEN};
 laws!(
     five_failures_in_a_row_at_any_desk_leave_it_alone_for_five_minutes_and_one_probe_decides,
     who_asks_to_be_left_alone_is_and_that_is_no_step,
+    who_was_not_asked_is_not_blamed,
 );
 
 async fn five_failures_in_a_row_at_any_desk_leave_it_alone_for_five_minutes_and_one_probe_decides(
@@ -75,5 +76,18 @@ async fn who_asks_to_be_left_alone_is_and_that_is_no_step(bed: Bed) -> anyhow::R
     let sent = bed.run(&mut desks, bed.now() + MINUTE, |_| Answer::Good).await?;
     assert_eq!(sent.len(), 4);
     assert!(sent.iter().all(|one| one.at == began + SECOND * 30 * 10), "{sent:?}");
+    Ok(())
+}
+
+async fn who_was_not_asked_is_not_blamed(bed: Bed) -> anyhow::Result<()> {
+    bed.define(&endpoint("pager")).await?;
+    bed.tell("pager", &ids("page", 8), 0).await?;
+    let mut desks = [bed.desk(None)?];
+    let sent = bed.run(&mut desks, bed.now() + SECOND * 2, |one| match one.attempts {
+        0 => Answer::NotAsked,
+        _ => Answer::Good,
+    });
+    assert_eq!(sent.await?.len(), 16, "each again after a second, as after a failure");
+    assert_eq!(bed.get("page-000").await?.0.steps, 1);
     Ok(())
 }
