@@ -50,7 +50,7 @@ impl Silence {
         let end = time("end_time", definition.end_time.as_ref(), &mut wrong);
         match end {
             None if definition.end_time.is_none() => {
-                wrong("end_time", Reason::Required, "must be set".into())
+                wrong("end_time", Reason::Required, "must be set".into());
             }
             Some(end) if end <= start => {
                 wrong("end_time", Reason::Range, "must be after the silence begins".into());

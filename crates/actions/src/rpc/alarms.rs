@@ -1,8 +1,8 @@
 //! Alarms: listed, taken on, and ended by people.
 
 use cornjacket_bus::Delivered;
-use cornjacket_domain::id_of;
 use cornjacket_domain::page::{self, Cursor};
+use cornjacket_domain::{Timestamp, id_of};
 use cornjacket_proto::actions::alarm::State;
 use cornjacket_proto::actions::{
     AcknowledgeAlarmRequest, Alarm, ClearAlarmRequest, ListAlarmsRequest, ListAlarmsResponse,
@@ -158,9 +158,9 @@ fn to_proto(alarm: &cornjacket_store::Alarm) -> Alarm {
         raised_count: alarm.raised_count,
         event_count: alarm.event_count,
         raise_time: Some(alarm.raised.to_proto()),
-        acknowledge_time: at.map(|time| time.to_proto()),
+        acknowledge_time: at.map(Timestamp::to_proto),
         acknowledged_by: by.flatten().unwrap_or_default(),
-        clear_time: alarm.cleared.map(|time| time.to_proto()),
+        clear_time: alarm.cleared.map(Timestamp::to_proto),
         last_position: alarm.last_position,
     }
 }

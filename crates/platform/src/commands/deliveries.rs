@@ -1,8 +1,9 @@
 //! `cornjacket deliveries`: what is told to endpoints, and every attempt at it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_proto::actions::attempt::Outcome;
 use cornjacket_proto::actions::delivery::State;
 use cornjacket_proto::actions::{
@@ -141,7 +142,7 @@ async fn resend(
         println!("{}: {}", delivery.id, state_of(&delivery));
         return Ok(());
     }
-    let since = since.map(|span| (SystemTime::now() - span).into());
+    let since = since.map(|span| (SystemClock.now() - span).to_proto());
     let request = ResendDeliveriesRequest { endpoint: endpoint.unwrap_or_default(), since };
     let again = actions.resend_deliveries(request).await.map_err(|status| told(&status))?;
     println!("{} are sent again", again.into_inner().count);

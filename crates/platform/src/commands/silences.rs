@@ -1,8 +1,9 @@
 //! `cornjacket silences`: what is not told for a while.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_proto::actions::silence::Matcher;
 use cornjacket_proto::actions::silence::matcher::Field;
 use cornjacket_proto::actions::{CreateSilenceRequest, EndSilenceRequest, ListSilencesRequest, Silence};
@@ -102,7 +103,7 @@ async fn add(server: &Server, settings: &Settings, add: Add) -> anyhow::Result<(
     let silence = Silence {
         name: add.name,
         matchers: add.matchers.to_proto(),
-        end_time: Some((SystemTime::now() + add.span).into()),
+        end_time: Some((SystemClock.now() + add.span).to_proto()),
         comment: add.comment,
         ..Silence::default()
     };
