@@ -67,7 +67,7 @@ async fn a_secret_that_is_given_is_kept_and_shown_to_nobody() -> anyhow::Result<
 
         // As it is shown it can be changed, and keeps its secret.
         let mut update = async |endpoint: Endpoint| {
-            let request = UpdateEndpointRequest { endpoint: Some(endpoint) };
+            let request = UpdateEndpointRequest { endpoint: Some(endpoint), ..Default::default() };
             actions.update_endpoint(request).await.map(|kept| kept.into_inner().endpoint.unwrap_or_default())
         };
         let kept = update(Endpoint { ordered: true, ..known.clone() }).await?;

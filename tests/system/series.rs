@@ -261,7 +261,8 @@ async fn series_embedded() -> anyhow::Result<()> {
     let process = cornjacket.start().await?;
     late_samples_reach_their_buckets(&cornjacket).await?;
     questions_are_checked_and_gaps_filled(&cornjacket).await?;
-    where_is_my_event(&cornjacket, &["accepted", "device_state", "inference", "remote", "stored"]).await?;
+    where_is_my_event(&cornjacket, &["accepted", "actions", "device_state", "inference", "remote", "stored"])
+        .await?;
     the_operator_is_told_when(&cornjacket).await?;
 
     let server = format!("127.0.0.1:{}", cornjacket.query);
@@ -287,7 +288,7 @@ async fn series_on_postgres_and_kafka() -> anyhow::Result<()> {
     questions_are_checked_and_gaps_filled(&cornjacket).await?;
     where_is_my_event(
         &cornjacket,
-        &["accepted", "device_state", "inference", "published", "remote", "stored"],
+        &["accepted", "actions", "device_state", "inference", "published", "remote", "stored"],
     )
     .await?;
     stop(process).await

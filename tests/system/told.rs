@@ -216,9 +216,10 @@ async fn the_ledger_says_why() -> anyhow::Result<()> {
     assert_eq!(actions.resend_deliveries(request).await?.into_inner().count, 0, "it has missed nothing");
 
     // Nobody changes what somebody else has changed, or ends what is needed.
-    let update = UpdateRuleRequest { rule: Some(Rule { etag: "0".into(), ..hot.clone() }) };
+    let update =
+        UpdateRuleRequest { rule: Some(Rule { etag: "0".into(), ..hot.clone() }), ..Default::default() };
     assert_eq!(actions.update_rule(update).await.expect_err("an old etag").code(), Code::Aborted);
-    let update = UpdateRuleRequest { rule: Some(Rule { disabled: true, ..hot }) };
+    let update = UpdateRuleRequest { rule: Some(Rule { disabled: true, ..hot }), ..Default::default() };
     assert_eq!(actions.update_rule(update).await?.into_inner().rule.unwrap_or_default().version, 2);
     let end = DeleteEndpointRequest { name: "pager".into(), etag: String::new() };
     assert_eq!(actions.delete_endpoint(end).await.expect_err("needed").code(), Code::FailedPrecondition);

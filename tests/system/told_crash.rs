@@ -164,7 +164,9 @@ impl Bed {
                 let request = GetEndpointRequest { name: name.clone() };
                 let endpoint = actions.get_endpoint(request).await?.into_inner().endpoint;
                 let endpoint = Endpoint { disabled, ..endpoint.context("an endpoint")? };
-                actions.update_endpoint(UpdateEndpointRequest { endpoint: Some(endpoint) }).await?;
+                actions
+                    .update_endpoint(UpdateEndpointRequest { endpoint: Some(endpoint), ..Default::default() })
+                    .await?;
             }
         }
         Ok(())

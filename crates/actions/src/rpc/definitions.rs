@@ -94,6 +94,16 @@ pub fn found<'a>(
     definitions.get(kind, name).ok_or_else(|| no_such(kind.name(), name))
 }
 
+/// The name of what is changed, which is stated beside it, in it, or both.
+pub fn named(beside: String, within: &mut String) -> Result<(), Failure> {
+    if within.is_empty() {
+        *within = beside;
+    } else if !beside.is_empty() && beside != *within {
+        return Err(Failure::invalid("name", &format!("is {beside:?}, and {within:?} within"), "CONFLICT"));
+    }
+    Ok(())
+}
+
 /// Refuses a name that is taken.
 pub fn is_new(definitions: &Definitions, kind: DefinitionKind, name: &str) -> Result<(), Failure> {
     if definitions.get(kind, name).is_none() {

@@ -17,7 +17,7 @@ use prost::Message as _;
 use secrecy::SecretString;
 use tonic::Request;
 
-use super::definitions::{Change, Changing, etag, found, is_new, is_seen, page};
+use super::definitions::{Change, Changing, etag, found, is_new, is_seen, named, page};
 use super::{ActionRpc, caller_of, required, store_failed};
 use crate::channels::secret;
 use crate::signing::Key;
@@ -76,7 +76,9 @@ pub(super) async fn update(
     request: Request<UpdateEndpointRequest>,
 ) -> Result<Endpoint, Failure> {
     let caller = caller_of(&request)?;
-    let mut endpoint = stated(request.into_inner().endpoint)?;
+    let UpdateEndpointRequest { endpoint, name } = request.into_inner();
+    let mut endpoint = stated(endpoint)?;
+    named(name, &mut endpoint.name)?;
     let given = secret::take(&mut endpoint);
     // Before its secret is read as one of another channel.
     is_told_alike(&decode(found(&rpc.defined().await?, ENDPOINT, &endpoint.name)?)?, &endpoint)?;

@@ -11,7 +11,7 @@ use cornjacket_store::{Definition, DefinitionKind, Definitions};
 use prost::Message as _;
 use tonic::Request;
 
-use super::definitions::{Change, Changing, etag, found, is_new, is_seen, page};
+use super::definitions::{Change, Changing, etag, found, is_new, is_seen, named, page};
 use super::{ActionRpc, caller_of, required};
 use crate::rules;
 
@@ -19,7 +19,7 @@ const RULE: DefinitionKind = DefinitionKind::Rule;
 
 pub(super) async fn create(rpc: &ActionRpc, request: Request<CreateRuleRequest>) -> Result<Rule, Failure> {
     let caller = caller_of(&request)?;
-    let rule = valid(request.into_inner().rule)?;
+    let rule = valid(stated(request.into_inner().rule)?)?;
     let action = Action::new(&caller, "create", format!("rules/{}", rule.name));
     put(rpc, action, &rule, |seen| is_new(seen, RULE, &rule.name)).await
 }
@@ -44,7 +44,10 @@ pub(super) async fn list(
 
 pub(super) async fn update(rpc: &ActionRpc, request: Request<UpdateRuleRequest>) -> Result<Rule, Failure> {
     let caller = caller_of(&request)?;
-    let rule = valid(request.into_inner().rule)?;
+    let UpdateRuleRequest { rule, name } = request.into_inner();
+    let mut rule = stated(rule)?;
+    named(name, &mut rule.name)?;
+    let rule = valid(rule)?;
     let action = Action::new(&caller, "update", format!("rules/{}", rule.name));
     put(rpc, action, &rule, |seen| is_seen(found(seen, RULE, &rule.name)?, &rule.etag)).await
 }
@@ -77,9 +80,12 @@ async fn put(
     to_proto(found(&rpc.change(&changing, change).await?, RULE, &rule.name)?)
 }
 
+fn stated(rule: Option<Rule>) -> Result<Rule, Failure> {
+    rule.ok_or_else(|| Failure::invalid("rule", "must not be empty", "REQUIRED"))
+}
+
 /// A rule that says something that can be done.
-fn valid(rule: Option<Rule>) -> Result<Rule, Failure> {
-    let rule = rule.ok_or_else(|| Failure::invalid("rule", "must not be empty", "REQUIRED"))?;
+fn valid(rule: Rule) -> Result<Rule, Failure> {
     match rules::Rule::try_new(&rule) {
         Ok(_) => Ok(rule),
         Err(problems) => Err(Invalid::Fields(problems).into_failure("rule")),

@@ -241,7 +241,7 @@ async fn enable(server: &Server, name: &str) -> anyhow::Result<()> {
     let found =
         actions.get_endpoint(GetEndpointRequest { name: name.to_owned() }).await?.into_inner().endpoint;
     let endpoint = Endpoint { disabled: false, ..found.context("an endpoint")? };
-    actions.update_endpoint(UpdateEndpointRequest { endpoint: Some(endpoint) }).await?;
+    actions.update_endpoint(UpdateEndpointRequest { endpoint: Some(endpoint), ..Default::default() }).await?;
     Ok(())
 }
 

@@ -122,7 +122,7 @@ async fn apply_rule(actions: &mut Actions, rule: Rule) -> anyhow::Result<Applied
             if wanted == known {
                 return Ok(Applied::Unchanged);
             }
-            let request = UpdateRuleRequest { rule: Some(wanted) };
+            let request = UpdateRuleRequest { rule: Some(wanted), ..Default::default() };
             actions.update_rule(request).await.map_err(|status| told(&status))?;
             Ok(Applied::Changed)
         }
@@ -160,7 +160,7 @@ async fn apply_endpoint(actions: &mut Actions, endpoint: Endpoint) -> anyhow::Re
             if wanted == known {
                 return Ok(Applied::Unchanged);
             }
-            let request = UpdateEndpointRequest { endpoint: Some(wanted) };
+            let request = UpdateEndpointRequest { endpoint: Some(wanted), ..Default::default() };
             actions.update_endpoint(request).await.map_err(|status| told(&status))?;
             Ok(Applied::Changed)
         }

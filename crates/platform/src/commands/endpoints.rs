@@ -139,7 +139,7 @@ async fn set_disabled(
     disabled: bool,
 ) -> anyhow::Result<()> {
     let endpoint = Endpoint { disabled, ..get(server, settings, name.clone()).await? };
-    let request = UpdateEndpointRequest { endpoint: Some(endpoint) };
+    let request = UpdateEndpointRequest { endpoint: Some(endpoint), ..Default::default() };
     server.actions(settings).await?.update_endpoint(request).await.map_err(|status| told(&status))?;
     println!("{name}: {}", if disabled { "disabled" } else { "enabled" });
     Ok(())
