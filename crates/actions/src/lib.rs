@@ -26,6 +26,7 @@ mod said;
 mod schedule;
 pub mod secrets;
 mod settle;
+mod severity;
 pub mod signing;
 mod silences;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use cornjacket_proto::actions::silence::Matcher;
 use cornjacket_proto::actions::silence::matcher::Field;
 use cornjacket_proto::actions::{self as proto, Severity};
 
-use crate::names;
+use crate::{names, severity};
 
 /// What must match, at the most.
 const MOST_MATCHERS: usize = 16;
@@ -126,12 +126,7 @@ impl Facts<'_> {
             Field::Type => self.event_type,
             Field::Subject => self.subject,
             Field::Source => self.source,
-            Field::Severity => match self.severity {
-                Severity::Unspecified | Severity::Warning => "warning",
-                Severity::Info => "info",
-                Severity::Error => "error",
-                Severity::Critical => "critical",
-            },
+            Field::Severity => severity::name(self.severity),
         }
     }
 }

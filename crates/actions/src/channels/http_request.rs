@@ -261,7 +261,7 @@ fn said(telling: &Telling<'_>) -> Result<Value, String> {
         text => message.text,
         rule => message.rule,
         rule_version => message.rule_version,
-        severity => naming::severity(message.severity()),
+        severity => crate::severity::name(message.severity()),
         alarm_key => message.alarm_key,
         alarm_change => naming::change(message.alarm_change()).unwrap_or_default(),
         event,

@@ -1,18 +1,7 @@
 //! What things are called where people and other programs read it.
 
-use cornjacket_proto::actions::Severity;
-
 use crate::message::{AlarmChange, Message};
-
-/// How much something matters. What says nothing matters as a warning does.
-pub const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Unspecified | Severity::Warning => "warning",
-        Severity::Error => "error",
-        Severity::Critical => "critical",
-    }
-}
+use crate::severity;
 
 /// What has become of an alarm; nothing where it is about none.
 pub const fn change(change: AlarmChange) -> Option<&'static str> {
@@ -30,7 +19,7 @@ pub fn state(message: &Message) -> &'static str {
     match message.alarm_change() {
         over @ (AlarmChange::Cleared | AlarmChange::Acknowledged) => change(over).unwrap_or_default(),
         AlarmChange::None | AlarmChange::Raised | AlarmChange::SeverityChanged => {
-            severity(message.severity())
+            severity::name(message.severity())
         }
     }
 }

@@ -130,7 +130,7 @@ fn payload(message: &Message, event: &Event, shown: &Value) -> Value {
     let mut payload = json!({
         "summary": cut(naming::title(message), SUMMARY),
         "source": cut(&event.source, SHORT),
-        "severity": naming::severity(message.severity()),
+        "severity": crate::severity::name(message.severity()),
         "component": cut(&event.subject, SHORT),
         "group": message.rule,
         "class": cut(&event.r#type, SHORT),

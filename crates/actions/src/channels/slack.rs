@@ -114,7 +114,7 @@ fn about(message: &Message) -> String {
         parts.extend([r#type, whom].map(|part| escape(part)));
     }
     if let Some(change) = naming::change(message.alarm_change()) {
-        parts.push(format!("alarm {change} ({})", naming::severity(message.severity())));
+        parts.push(format!("alarm {change} ({})", crate::severity::name(message.severity())));
     }
     parts.join(" · ")
 }

@@ -151,14 +151,9 @@ fn number(number: u32) -> Value {
     i32::try_from(number).map_or_else(|_| Value::String(number.to_string()), Value::Integer)
 }
 
-const fn severity(severity: Severity) -> Option<&'static str> {
-    match severity {
-        Severity::Unspecified => None,
-        Severity::Info => Some("info"),
-        Severity::Warning => Some("warning"),
-        Severity::Error => Some("error"),
-        Severity::Critical => Some("critical"),
-    }
+/// Nothing where it is not known: none of the words would be true.
+fn severity(severity: Severity) -> Option<&'static str> {
+    (severity != Severity::Unspecified).then(|| crate::severity::name(severity))
 }
 
 #[cfg(test)]

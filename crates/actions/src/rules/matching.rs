@@ -3,8 +3,8 @@
 use cornjacket_domain::Patterns;
 use cornjacket_proto::events::Event;
 
-/// The source of events about our own doings: a rule on them could set itself off again.
-const OWN_SOURCE: &str = "cornjacket/actions";
+// A rule on our own doings could set itself off again.
+use crate::said::SOURCE as OWN_SOURCE;
 
 /// Patterns of types and subjects, in which `*` stands for any text.
 #[derive(Clone, Debug, PartialEq, Eq)]

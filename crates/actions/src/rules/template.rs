@@ -9,6 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior
 use super::checker::{Fault, too_many};
 use super::tags;
 use super::view::View;
+use crate::severity;
 
 /// Characters of a title: of its template, and of what it becomes.
 pub(super) const LONGEST_TITLE: usize = 1_024;
@@ -92,7 +93,7 @@ impl Template {
         escape: Escape,
     ) -> Result<Rendered, RenderFailed> {
         let event = view.written().map_err(|error| RenderFailed(error.to_string()))?;
-        let said = context! { event, rule, severity => name_of(severity) };
+        let said = context! { event, rule, severity => severity::name(severity) };
         let title = self.one("title", &said, escape, LONGEST_TITLE)?;
         let text = self.one("text", &said, escape, LONGEST_TEXT)?;
         Ok(Rendered { title, text })
@@ -302,13 +303,4 @@ pub(super) fn told(error: &Error) -> String {
         .detail()
         .map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
     error.line().map_or_else(|| what.clone(), |line| format!("{what} at line {line}"))
-}
-
-const fn name_of(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Unspecified | Severity::Warning => "warning",
-        Severity::Error => "error",
-        Severity::Critical => "critical",
-    }
 }

@@ -7,7 +7,7 @@ use cornjacket_proto::actions::{
 };
 
 use super::client::{Server, told};
-use super::table;
+use super::{pages, table};
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -66,17 +66,13 @@ impl Alarms {
 }
 
 async fn list(server: &Server, settings: &Settings, all: bool) -> anyhow::Result<()> {
-    let mut actions = server.actions(settings).await?;
-    let (mut request, mut alarms) =
-        (ListAlarmsRequest { page_size: 1_000, ..Default::default() }, Vec::new());
-    loop {
-        let page = actions.list_alarms(request.clone()).await.map_err(|status| told(&status))?.into_inner();
-        alarms.extend(page.alarms);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let actions = server.actions(settings).await?;
+    let alarms = pages::all(async |page_token| {
+        let request = ListAlarmsRequest { page_size: pages::SIZE, page_token, ..Default::default() };
+        let page = actions.clone().list_alarms(request).await?.into_inner();
+        Ok((page.alarms, page.next_page_token))
+    });
+    let alarms = alarms.await?;
     let shown = alarms.into_iter().filter(|alarm| all || alarm.state() != State::Cleared);
     let head = ["alarm", "state", "severity", "since", "events", "what", "taken on by"];
     print!("{}", table::of(&head, shown.map(row)));

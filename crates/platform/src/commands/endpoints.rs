@@ -16,7 +16,7 @@ use cornjacket_proto::actions::{
 
 use self::create::Create;
 use super::client::{Server, told};
-use super::{json, table};
+use super::{json, pages, table};
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -84,18 +84,13 @@ impl Endpoints {
 }
 
 async fn list(server: &Server, settings: &Settings) -> anyhow::Result<()> {
-    let mut actions = server.actions(settings).await?;
-    let (mut request, mut endpoints) =
-        (ListEndpointsRequest { page_size: 1_000, ..Default::default() }, Vec::new());
-    loop {
-        let page =
-            actions.list_endpoints(request.clone()).await.map_err(|status| told(&status))?.into_inner();
-        endpoints.extend(page.endpoints);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let actions = server.actions(settings).await?;
+    let endpoints = pages::all(async |page_token| {
+        let request = ListEndpointsRequest { page_size: pages::SIZE, page_token };
+        let page = actions.clone().list_endpoints(request).await?.into_inner();
+        Ok((page.endpoints, page.next_page_token))
+    });
+    let endpoints = endpoints.await?;
     print!("{}", table::of(&["endpoint", "channel", "to", "doing"], endpoints.into_iter().map(row)));
     Ok(())
 }

@@ -21,6 +21,7 @@ mod json;
 pub mod listen;
 pub mod migrate;
 pub mod models;
+mod pages;
 mod progress;
 pub mod projections;
 pub mod rules;

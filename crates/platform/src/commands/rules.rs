@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use cornjacket_proto::actions::{DeleteRuleRequest, GetRuleRequest, ListRulesRequest, Rule};
 
 use super::client::{Server, told};
-use super::{json, table};
+use super::{json, pages, table};
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -47,16 +47,13 @@ impl Rules {
 }
 
 async fn list(server: &Server, settings: &Settings) -> anyhow::Result<()> {
-    let mut actions = server.actions(settings).await?;
-    let (mut request, mut rules) = (ListRulesRequest { page_size: 1_000, ..Default::default() }, Vec::new());
-    loop {
-        let page = actions.list_rules(request.clone()).await.map_err(|status| told(&status))?.into_inner();
-        rules.extend(page.rules);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let actions = server.actions(settings).await?;
+    let rules = pages::all(async |page_token| {
+        let request = ListRulesRequest { page_size: pages::SIZE, page_token };
+        let page = actions.clone().list_rules(request).await?.into_inner();
+        Ok((page.rules, page.next_page_token))
+    });
+    let rules = rules.await?;
     let head = ["rule", "version", "types", "condition", "endpoints", ""];
     print!("{}", table::of(&head, rules.into_iter().map(row)));
     Ok(())

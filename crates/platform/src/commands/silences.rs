@@ -9,7 +9,7 @@ use cornjacket_proto::actions::silence::matcher::Field;
 use cornjacket_proto::actions::{CreateSilenceRequest, EndSilenceRequest, ListSilencesRequest, Silence};
 
 use super::client::{Server, told};
-use super::table;
+use super::{pages, table};
 use crate::config::Settings;
 use crate::telemetry;
 
@@ -116,17 +116,13 @@ async fn add(server: &Server, settings: &Settings, add: Add) -> anyhow::Result<(
 }
 
 async fn list(server: &Server, settings: &Settings) -> anyhow::Result<()> {
-    let mut actions = server.actions(settings).await?;
-    let (mut request, mut silences) =
-        (ListSilencesRequest { page_size: 1_000, ..Default::default() }, Vec::new());
-    loop {
-        let page = actions.list_silences(request.clone()).await.map_err(|status| told(&status))?.into_inner();
-        silences.extend(page.silences);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let actions = server.actions(settings).await?;
+    let silences = pages::all(async |page_token| {
+        let request = ListSilencesRequest { page_size: pages::SIZE, page_token };
+        let page = actions.clone().list_silences(request).await?.into_inner();
+        Ok((page.silences, page.next_page_token))
+    });
+    let silences = silences.await?;
     let head = ["silence", "from", "until", "what", "by", "why"];
     print!("{}", table::of(&head, silences.into_iter().map(row)));
     Ok(())

@@ -34,7 +34,7 @@ fn body(telling: &Telling<'_>) -> String {
         "Rule {} v{}, {}.",
         message.rule,
         message.rule_version,
-        naming::severity(message.severity())
+        crate::severity::name(message.severity())
     )];
     if let Some(change) = naming::change(message.alarm_change()) {
         about.push(format!("Alarm {}: {change}.", line(&message.alarm_key)));
