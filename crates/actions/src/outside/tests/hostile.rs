@@ -10,12 +10,13 @@ use super::*;
 /// More than the kernel keeps between two sockets; of what never ends, no more than this may be taken.
 const MOST_TAKEN: usize = 32 << 20;
 
-/// Says `begin`, and then `more` until nobody takes it. Gives how much was taken, as text.
+/// Says `begin`, and then `more` over and over until nobody takes it. Gives how much was taken, as text.
 async fn say_for_ever(mut stream: TcpStream, begin: &'static str, more: Vec<u8>) -> io::Result<Vec<u8>> {
     hear(&mut stream).await?;
     stream.write_all(begin.as_bytes()).await?;
     let mut taken = 0;
-    while let Ok(bytes) = stream.write(&more).await {
+    // A part may be taken: the next write goes on behind it, so that what never ends is never malformed.
+    while let Ok(bytes) = stream.write(&more[taken % more.len()..]).await {
         taken += bytes;
     }
     Ok(taken.to_string().into_bytes())
