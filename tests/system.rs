@@ -33,6 +33,7 @@ mod system {
     mod forecasts;
     mod forgotten;
     mod formats;
+    mod grouped;
     mod hostile;
     mod hushed;
     mod identity;

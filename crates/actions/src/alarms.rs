@@ -13,7 +13,7 @@
 //! another order than they were stored in: one that is older than the last is passed over.
 
 use cornjacket_domain::Timestamp;
-use cornjacket_store::{Alarm, AlarmState};
+use cornjacket_store::{Alarm, AlarmState, GroupKey};
 
 use crate::AlarmChange;
 
@@ -38,12 +38,20 @@ pub struct Said {
     pub subject: String,
     /// What is said.
     pub title: String,
+    /// The group that it is told with.
+    pub group: Option<String>,
     /// The event, encoded.
     pub event: Vec<u8>,
     /// Its position.
     pub position: u64,
     /// When it was stored.
     pub stored: Timestamp,
+}
+
+/// The group that an alarm is told with: of the rule that raised it.
+pub fn group(alarm: &Alarm) -> Option<GroupKey> {
+    let key = alarm.group.clone()?;
+    Some(GroupKey { rule: alarm.rule.clone(), key })
 }
 
 /// What has become of an alarm that an event raises. Nothing, when the event is older than what the alarm has seen.
@@ -80,6 +88,7 @@ fn raised(times: u64, said: &Said) -> Alarm {
         event_id: said.event_id.clone(),
         subject: said.subject.clone(),
         title: said.title.clone(),
+        group: said.group.clone(),
         event: said.event.clone(),
         told: false,
         raised_count: times + 1,
@@ -123,6 +132,7 @@ mod tests {
             event_id: position.to_string(),
             subject: "pump-7".into(),
             title: "too hot".into(),
+            group: None,
             event: Vec::new(),
             position,
             stored: NOW,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cornjacket_domain::Timestamp;
 use cornjacket_store::{Delivery, StoreError, Tx, Wanted};
 
-use crate::breaker;
 use crate::limits::Rate;
+use crate::{breaker, digest};
 
 /// What a delivery is a process's own for beyond the endpoint's timeout: to begin the attempt, and to note what came of it.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -71,6 +71,7 @@ pub async fn claim(
     if bounds.rate.is_some() {
         leave_to_the_urgent(tx, &open, &mut claimed.deliveries, most, now).await?;
     }
+    digest::gather(tx, &mut claimed.deliveries, now).await?;
     begin(tx, endpoints, &mut claimed.deliveries, now).await?;
     Ok(claimed)
 }

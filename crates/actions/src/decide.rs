@@ -59,16 +59,12 @@ impl Terms<'_> {
         None
     }
 
-    /// What becomes of an event that is told by itself, unless the same was told shortly before. `window` is the last that the rule
+    /// What becomes of an event when the same was told shortly before; nothing when it was not. `window` is the last that the rule
     /// began for the event's type and subject.
-    pub fn by_window(&self, event: &Happening<'_>, window: Option<&Window>) -> Decision {
-        match window {
-            Some(window) if event.stored < window.since + self.window => {
-                let reason = format!("told within {:?} before, by {}", self.window, window.decision);
-                self.repeat(event, &window.decision, reason)
-            }
-            _ => self.sent(event),
-        }
+    pub fn by_window(&self, event: &Happening<'_>, window: Option<&Window>) -> Option<Decision> {
+        let window = window.filter(|window| event.stored < window.since + self.window)?;
+        let reason = format!("told within {:?} before, by {}", self.window, window.decision);
+        Some(self.repeat(event, &window.decision, reason))
     }
 
     /// It says no more of an alarm than is known.
@@ -97,6 +93,11 @@ impl Terms<'_> {
     pub fn sent(&self, event: &Happening<'_>) -> Decision {
         let id = ids::decision(self.rule, event.source, event.id);
         self.decision(event, id, Outcome::Sent, String::new())
+    }
+
+    /// It is told with others, under that id, for that reason.
+    pub fn grouped(&self, event: &Happening<'_>, telling: String, reason: String) -> Decision {
+        Decision { outcome: Outcome::Grouped, because: Some(telling), reason, ..self.sent(event) }
     }
 
     /// All repeats of one are one.
@@ -183,7 +184,8 @@ mod tests {
     }
 
     fn decide(event: &Happening<'_>, window: Option<&Window>, now: Timestamp) -> Decision {
-        TERMS.refuses(event, now).unwrap_or_else(|| TERMS.by_window(event, window))
+        let refused = TERMS.refuses(event, now).or_else(|| TERMS.by_window(event, window));
+        refused.unwrap_or_else(|| TERMS.sent(event))
     }
 
     fn window(second: u64) -> Window {
@@ -202,7 +204,7 @@ mod tests {
         assert_eq!(later.outcome, Outcome::Sent, "the window is over");
         assert_ne!(later.id, first.id);
         let open = Terms { window: Duration::ZERO, ..TERMS };
-        assert_eq!(open.by_window(&event("5", 0), Some(&window(0))).outcome, Outcome::Sent);
+        assert_eq!(open.by_window(&event("5", 0), Some(&window(0))), None);
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub fn untold(reason: &str, rule: &str, event_type: &str, subject: &str, span: i
     id_of([reason, rule, event_type, subject, &span.to_string()])
 }
 
+/// Of what is told together of a group, beginning with a decision.
+pub fn telling(rule: &str, key: &str, decision: &str) -> String {
+    id_of(["telling", rule, key, decision])
+}
+
 /// Of what is told to an endpoint because of a decision.
 pub fn delivery(decision: &str, endpoint: &str) -> String {
     id_of(["delivery", decision, endpoint])

@@ -20,6 +20,7 @@ pub fn delivery(id: &str, endpoint: &str) -> Delivery {
             event_id: "7".into(),
             order_key: "pump-7".into(),
             ordered: false,
+            gathers: false,
             priority: 1,
             message: Vec::new(),
             now: NOW,
@@ -31,5 +32,6 @@ pub fn delivery(id: &str, endpoint: &str) -> Delivery {
         fence: 0,
         reason: String::new(),
         settled: None,
+        told_with: None,
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use cornjacket_domain::Timestamp;
 
 use crate::StoreError;
+use crate::groups::GroupKey;
 
 /// How far an alarm is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Alarm {
     pub subject: String,
     /// What was said.
     pub title: String,
+    /// The group of the rule that it is told with.
+    pub group: Option<String>,
     /// The event, encoded.
     pub event: Vec<u8>,
     /// Whether somebody was told that it lasts: only then is somebody told that it is over.
@@ -79,6 +82,15 @@ pub struct Alarm {
     pub last_position: u64,
 }
 
+/// Alarms of a group that last, and that somebody was told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lasting {
+    /// How many.
+    pub count: u64,
+    /// Those that nobody has taken on, the oldest first, as many as were wanted.
+    pub open: Vec<Alarm>,
+}
+
 /// Alarms, within a transaction.
 #[async_trait]
 pub trait AlarmsTx: Send {
@@ -88,6 +100,9 @@ pub trait AlarmsTx: Send {
 
     /// Writes alarms, whose keys are locked and distinct, over those that are there.
     async fn put_alarms(&mut self, alarms: &[Alarm]) -> Result<(), StoreError>;
+
+    /// The alarms of a group that last, and that somebody was told of; of those that nobody has taken on, at most `most`.
+    async fn lasting_alarms(&mut self, group: &GroupKey, most: u32) -> Result<Lasting, StoreError>;
 }
 
 /// Looking at alarms.

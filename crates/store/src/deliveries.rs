@@ -24,11 +24,13 @@ pub enum DeliveryState {
     Delivered,
     /// It was given up.
     Dead,
+    /// It is told as a part of another one.
+    Gathered,
 }
 
 impl DeliveryState {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Sending, Self::Delivered, Self::Dead];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Sending, Self::Delivered, Self::Dead, Self::Gathered];
 
     /// As it is kept.
     pub const fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl DeliveryState {
             Self::Sending => "sending",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
+            Self::Gathered => "gathered",
         }
     }
 
@@ -67,6 +70,8 @@ pub struct NewDelivery {
     pub order_key: String,
     /// Whether this one keeps its order, whatever its endpoint asks for.
     pub ordered: bool,
+    /// Whether it may be told with others of its rule to this endpoint.
+    pub gathers: bool,
     /// What is smaller goes first.
     pub priority: i16,
     /// What is said.
@@ -94,8 +99,10 @@ pub struct Delivery {
     pub fence: u64,
     /// What the last attempt failed with.
     pub reason: String,
-    /// When it arrived or was given up.
+    /// When it arrived, was given up or became a part of another one.
     pub settled: Option<Timestamp>,
+    /// The delivery that it is a part of.
+    pub told_with: Option<String>,
 }
 
 /// An attempt as it is kept.
@@ -225,6 +232,19 @@ pub trait DeliveriesTx: Send {
         lease: Duration,
     ) -> Result<(), StoreError>;
 
+    /// Deliveries that may be told with one that waits, of its rule and endpoint, none of which was tried yet, in order, at most
+    /// `most`. None, when the one itself was tried or does not gather.
+    async fn gatherable(&mut self, with: &Delivery, most: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Makes deliveries parts of one, which says something else from now on.
+    async fn gather(
+        &mut self,
+        parts: &[Delivery],
+        into: &str,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Has deliveries that are over sent again, from the beginning of their schedule: how many.
     async fn revive(&mut self, which: &Revived<'_>, now: Timestamp) -> Result<u64, StoreError>;
 
@@ -271,7 +291,7 @@ pub trait Deliveries: Debug + Send + Sync {
     /// How all endpoints are doing that are not well.
     async fn health(&self) -> Result<HashMap<String, Health>, StoreError>;
 
-    /// When the next delivery is due after a time.
+    /// When the next delivery is due after a time, or something is to be told of a group.
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Changes when this process has something to tell.

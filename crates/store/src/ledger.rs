@@ -23,14 +23,24 @@ pub enum Outcome {
     Untold,
     /// It fell into a silence.
     Silenced,
+    /// It is told together with others of its group.
+    Grouped,
     /// Whether the rule means it could not be found out, or it could not be put into words.
     Failed,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Sent, Self::Deduplicated, Self::Stale, Self::Loop, Self::Untold, Self::Silenced, Self::Failed];
+    pub const ALL: [Self; 8] = [
+        Self::Sent,
+        Self::Deduplicated,
+        Self::Stale,
+        Self::Loop,
+        Self::Untold,
+        Self::Silenced,
+        Self::Grouped,
+        Self::Failed,
+    ];
 
     /// As it is kept.
     pub const fn name(self) -> &'static str {
@@ -41,6 +51,7 @@ impl Outcome {
             Self::Loop => "loop",
             Self::Untold => "untold",
             Self::Silenced => "silenced",
+            Self::Grouped => "grouped",
             Self::Failed => "failed",
         }
     }
@@ -74,7 +85,7 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Why.
     pub reason: String,
-    /// Of a repeat: the decision in whose window it fell.
+    /// Of a repeat: the decision in whose window it fell. Of one that is told with others: what the deliveries are of.
     pub because: Option<String>,
     /// How many events.
     pub count: u64,
@@ -121,6 +132,9 @@ pub trait LedgerTx: Send {
 pub trait Ledger: Debug + Send + Sync {
     /// What became of an event: the decisions on it, and those on repeats among which it is.
     async fn of_event(&self, event: &DecidedEvent<'_>) -> Result<Vec<Decision>, StoreError>;
+
+    /// The decision of that id.
+    async fn get(&self, id: &str) -> Result<Option<Decision>, StoreError>;
 }
 
 /// An event that may have been decided on.

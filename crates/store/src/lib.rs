@@ -13,6 +13,7 @@ pub mod devices;
 pub mod doors;
 mod error;
 pub mod event_log;
+pub mod groups;
 pub mod leases;
 pub mod ledger;
 pub mod milestones;
@@ -32,7 +33,7 @@ pub mod sqlite;
 mod tail;
 mod wakes;
 
-pub use alarms::{Alarm, AlarmState, Alarms, AlarmsTx};
+pub use alarms::{Alarm, AlarmState, Alarms, AlarmsTx, Lasting};
 pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
@@ -48,6 +49,7 @@ pub use devices::{Device, Devices, PasswordHash};
 pub use doors::{Door, Doors};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, EventLogSnapshot, Head, Range, Select};
+pub use groups::{Group, GroupKey, GroupsTx};
 pub use leases::{Leases, holder};
 pub use ledger::{DecidedEvent, Decision, Ledger, LedgerTx, Outcome, Window, WindowKey};
 pub use milestones::Milestone;

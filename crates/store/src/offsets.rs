@@ -10,6 +10,7 @@ use crate::alarms::AlarmsTx;
 use crate::dead_letters::DeadLettersTx;
 use crate::definitions::DefinitionsTx;
 use crate::deliveries::DeliveriesTx;
+use crate::groups::GroupsTx;
 use crate::ledger::LedgerTx;
 use crate::models::ModelsTx;
 use crate::quiet::QuietTx;
@@ -77,6 +78,7 @@ pub trait Tx:
     + LedgerTx
     + DeliveriesTx
     + AlarmsTx
+    + GroupsTx
 {
     /// The last position whose effect was in when it began; 0 for one that moves no progress.
     fn reached(&self) -> u64;

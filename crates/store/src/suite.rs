@@ -10,6 +10,7 @@ mod devices;
 mod event_log;
 mod fixtures;
 mod forget;
+mod groups;
 mod leases;
 mod ledger;
 mod milestones;

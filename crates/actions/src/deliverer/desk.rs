@@ -11,6 +11,8 @@ use prost::Message as _;
 use super::{Options, Ports};
 use crate::claim::{self, Bounds, Claimed};
 use crate::endpoint::Terms;
+use crate::groups;
+use crate::rule_set::RuleSet;
 use crate::settle::{Finished, settle};
 
 /// Deliveries that are taken over at once.
@@ -42,14 +44,17 @@ pub struct Desk {
     /// Of the definitions that the receivers are made of; nothing before the first look.
     revision: Option<u64>,
     receivers: BTreeMap<String, Arc<Receiver>>,
+    /// What says whether something is told again.
+    rules: RuleSet,
     /// Attempts of which it is not noted yet what came of them.
     finished: Vec<Finished>,
 }
 
 impl Desk {
     /// With nothing on it.
-    pub const fn new(ports: Ports, options: Options) -> Self {
-        Self { ports, options, revision: None, receivers: BTreeMap::new(), finished: Vec::new() }
+    pub fn new(ports: Ports, options: Options) -> Self {
+        let (receivers, rules) = (BTreeMap::new(), RuleSet::new(&Definitions::default()));
+        Self { ports, options, revision: None, receivers, rules, finished: Vec::new() }
     }
 
     /// An attempt has ended.
@@ -65,6 +70,7 @@ impl Desk {
         tx.take_turn().await?;
         self.look(tx.as_mut(), now).await?;
         self.note(tx.as_mut(), now).await?;
+        groups::tell_due(tx.as_mut(), &self.rules, now).await?;
         let claimed = self.claim(tx.as_mut(), under_way, now).await?;
         tx.commit().await?;
         self.finished.clear();
@@ -100,6 +106,7 @@ impl Desk {
         let definitions: Definitions = tx.definitions().await?;
         let receivers = definitions.of(DefinitionKind::Endpoint).filter_map(receiver);
         self.receivers = receivers.map(|one| (one.endpoint.name.clone(), Arc::new(one))).collect();
+        self.rules = RuleSet::new(&definitions);
         self.revision = Some(definitions.revision);
         give_up_orphans(tx, now).await
     }

@@ -3,7 +3,9 @@
 
 mod bed;
 mod breaker;
+mod digests;
 mod endings;
+mod groups;
 mod isolation;
 mod limits;
 mod retries;

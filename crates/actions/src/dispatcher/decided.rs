@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cornjacket_domain::Timestamp;
-use cornjacket_store::{Alarm, Decision, NewDelivery, StoreError, Tx, Window, WindowKey};
+use cornjacket_store::{Alarm, Decision, Group, GroupKey, NewDelivery, StoreError, Tx, Window, WindowKey};
 
 use super::meant::{How, Meant};
 use crate::AlarmChange;
 use crate::alarms;
 use crate::decide::{Decisions, Happening, Terms};
+use crate::groups;
 use crate::rule_set::RuleSet;
 
 /// What is known before anything is decided.
 pub struct Known {
     windows: HashMap<WindowKey, Window>,
     alarms: BTreeMap<String, Alarm>,
+    groups: HashMap<GroupKey, Group>,
 }
 
 impl Known {
@@ -32,8 +34,23 @@ impl Known {
         } else {
             tx.lock_alarms(&keys.into_iter().cloned().collect::<Vec<_>>()).await?
         };
-        Ok(Self { windows, alarms: alarms.into_iter().collect() })
+        // Always behind alarms, so that two that want both do not wait for each other.
+        let keys = groups_of(meant, &alarms);
+        let groups = if keys.is_empty() {
+            HashMap::new()
+        } else {
+            tx.lock_groups(&keys.into_iter().collect::<Vec<_>>()).await?
+        };
+        Ok(Self { windows, alarms: alarms.into_iter().collect(), groups })
     }
+}
+
+/// The groups that something may be told with: those of alarms as they are, and those of alarms that are yet to be raised. One whose
+/// key cannot be found out is told of when it is decided on.
+fn groups_of(meant: &[Meant<'_>], alarms: &HashMap<String, Alarm>) -> BTreeSet<GroupKey> {
+    let known = |one: &Meant<'_>| one.group(one.alarm().and_then(|key| alarms.get(key)));
+    let all = meant.iter().flat_map(|one| [known(one), one.group(None)]);
+    all.filter_map(Result::unwrap_or_default).collect()
 }
 
 /// What is decided.
@@ -45,13 +62,16 @@ pub struct Decided<'a> {
     deliveries: Vec<NewDelivery>,
     /// Alarms that are not as they were.
     changed: BTreeSet<String>,
+    /// Groups, likewise.
+    joined: BTreeSet<GroupKey>,
 }
 
 impl<'a> Decided<'a> {
     /// Nothing yet.
     pub fn new(rules: &'a RuleSet, known: Known, now: Timestamp) -> Self {
-        let (decisions, deliveries, changed) = (Decisions::default(), Vec::new(), BTreeSet::new());
-        Self { rules, known, now, decisions, deliveries, changed }
+        let (decisions, deliveries) = (Decisions::default(), Vec::new());
+        let (changed, joined) = (BTreeSet::new(), BTreeSet::new());
+        Self { rules, known, now, decisions, deliveries, changed, joined }
     }
 
     /// Decides on one more.
@@ -87,6 +107,12 @@ impl<'a> Decided<'a> {
         if !changed.is_empty() {
             tx.put_alarms(&changed).await?;
         }
+        let groups = self.known.groups;
+        let joined: Vec<Group> =
+            groups.into_values().filter(|group| self.joined.contains(&group.id)).collect();
+        if !joined.is_empty() {
+            tx.put_groups(&joined).await?;
+        }
         if !self.deliveries.is_empty() {
             tx.deliver(&self.deliveries).await?;
         }
@@ -104,12 +130,12 @@ impl<'a> Decided<'a> {
         }
         let key = meant.window();
         let window = key.as_ref().and_then(|key| self.known.windows.get(key));
-        let decision = terms.by_window(event, window);
-        if decision.because.is_none() {
-            self.deliver(meant, &decision, AlarmChange::None)?;
-            let window = Window { decision: decision.id.clone(), since: event.stored };
-            self.known.windows.extend(key.map(|key| (key, window)));
+        if let Some(repeat) = terms.by_window(event, window) {
+            return Ok(repeat);
         }
+        let decision = self.deliver(meant, terms, event, AlarmChange::None, meant.group(None)?)?;
+        let window = Window { decision: decision.id.clone(), since: event.stored };
+        self.known.windows.extend(key.map(|key| (key, window)));
         Ok(decision)
     }
 
@@ -123,6 +149,7 @@ impl<'a> Decided<'a> {
     ) -> Result<Decision, String> {
         let said = meant.said(key)?;
         let before = self.known.alarms.get(key);
+        let group = meant.group(before)?;
         let Some((mut alarm, change)) = alarms::raise(before, &said) else {
             let known = before.ok_or("the alarm is older than itself")?;
             return Ok(terms.by_alarm(event, known));
@@ -132,8 +159,7 @@ impl<'a> Decided<'a> {
             Some(refused) => refused,
             None if change == AlarmChange::None => terms.by_alarm(event, &alarm),
             None => {
-                let decision = terms.sent(event);
-                self.deliver(meant, &decision, change)?;
+                let decision = self.deliver(meant, terms, event, change, group)?;
                 alarm.told = true;
                 if change == AlarmChange::Raised {
                     alarm.decision.clone_from(&decision.id);
@@ -160,9 +186,8 @@ impl<'a> Decided<'a> {
         };
         // Also late: what was told to last would last for ever.
         let decision = if alarm.told {
-            let decision = terms.sent(event);
-            self.deliver(meant, &decision, AlarmChange::Cleared)?;
-            decision
+            let group = meant.group(before)?;
+            self.deliver(meant, terms, event, AlarmChange::Cleared, group)?
         } else {
             terms.ends_unseen(event, &alarm)
         };
@@ -179,9 +204,26 @@ impl<'a> Decided<'a> {
         })
     }
 
-    fn deliver(&mut self, meant: &Meant<'_>, decision: &Decision, change: AlarmChange) -> Result<(), String> {
-        self.deliveries.extend(meant.deliveries(&decision.id, self.rules, change, self.now)?);
-        Ok(())
+    /// It is told: by itself, or with others of its group.
+    fn deliver(
+        &mut self,
+        meant: &Meant<'_>,
+        terms: &Terms<'_>,
+        event: &Happening<'_>,
+        change: AlarmChange,
+        group: Option<GroupKey>,
+    ) -> Result<Decision, String> {
+        let sent = terms.sent(event);
+        let deliveries = meant.deliveries(&sent.id, self.rules, change, self.now)?;
+        let (Some(key), Some(pace)) = (group, meant.rule.pace()) else {
+            self.deliveries.extend(deliveries);
+            return Ok(sent);
+        };
+        let group = self.known.groups.entry(key.clone()).or_insert_with(|| Group::new(key.clone()));
+        let (telling, due) = groups::join(group, pace, &deliveries, self.now)?;
+        let reason = format!("told with others of its group {:?}, at {}", key.key, due.to_proto());
+        self.joined.insert(key);
+        Ok(terms.grouped(event, telling, reason))
     }
 
     fn keep(&mut self, alarm: Alarm) {

@@ -3,10 +3,11 @@
 use cornjacket_bus::Delivered;
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::Severity;
-use cornjacket_store::{NewDelivery, WindowKey};
+use cornjacket_proto::events::Event;
+use cornjacket_store::{Alarm, AlarmState, GroupKey, NewDelivery, WindowKey};
 use prost::Message as _;
 
-use crate::alarms::Said;
+use crate::alarms::{self, Said};
 use crate::decide::{Happening, Terms};
 use crate::rule_set::RuleSet;
 use crate::rules::{Escape, Rule, View};
@@ -105,6 +106,23 @@ impl Meant<'_> {
         }
     }
 
+    /// The key of the group that it falls into.
+    pub fn group_key(&self) -> Result<Option<String>, String> {
+        self.rule.group_key(&View::new(&self.event.event)).map_err(|error| error.to_string())
+    }
+
+    /// The group that it is told with: that of the alarm that lasts, else its own. None where the rule tells each by itself.
+    pub fn group(&self, alarm: Option<&Alarm>) -> Result<Option<GroupKey>, String> {
+        if self.rule.pace().is_none() {
+            return Ok(None);
+        }
+        if let Some(alarm) = alarm.filter(|alarm| alarm.state != AlarmState::Cleared) {
+            return Ok(alarms::group(alarm));
+        }
+        let rule = self.rule.name().to_owned();
+        Ok(self.group_key()?.map(|key| GroupKey { rule, key }))
+    }
+
     /// What it says of the alarm of that key.
     pub fn said(&self, key: &str) -> Result<Said, String> {
         let (event, rule) = (&self.event.event, self.rule);
@@ -119,6 +137,7 @@ impl Meant<'_> {
             event_id: event.id.clone(),
             subject: event.subject.clone(),
             title: words.title,
+            group: self.group_key()?,
             event: event.encode_to_vec(),
             position: event.position,
             stored: self.event.ingest_time,
@@ -162,6 +181,7 @@ impl Meant<'_> {
                 order_key: if key.is_empty() { event.subject.clone() } else { format!("alarm {key}") },
                 // What ends an alarm must not arrive before what raised it.
                 ordered: !key.is_empty(),
+                gathers: rule.gathers() && key.is_empty(),
                 priority: priority(severity),
                 message: message.encode_to_vec(),
                 now,
@@ -169,6 +189,39 @@ impl Meant<'_> {
         };
         rule.endpoints().iter().map(delivery).collect()
     }
+}
+
+/// What is told of an alarm that lasts, and that a person or time has changed: by the rule that raised it, about the event that did,
+/// under that id. Nothing when there is no such rule any more.
+pub fn of_alarm(
+    alarm: &Alarm,
+    rules: &RuleSet,
+    (id, change): (&str, AlarmChange),
+    now: Timestamp,
+) -> Result<Vec<NewDelivery>, String> {
+    let Some(rule) = rules.rule(&alarm.rule) else { return Ok(Vec::new()) };
+    let delivered = raised_by(alarm)?;
+    let meant = Meant { event: &delivered, rule, how: How::Raise(alarm.key.clone()) };
+    meant.deliveries(id, rules, change, now)
+}
+
+/// What is told again of an alarm that lasts. Nothing while its rule would not tell it.
+pub fn reminder(alarm: &Alarm, rules: &RuleSet, now: Timestamp) -> Result<Vec<NewDelivery>, String> {
+    let Some(rule) = rules.rule(&alarm.rule).filter(|rule| !rule.is_disabled()) else {
+        return Ok(Vec::new());
+    };
+    let delivered = raised_by(alarm)?;
+    let meant = Meant { event: &delivered, rule, how: How::Raise(alarm.key.clone()) };
+    if rules.silence(&meant.facts(), now).is_some() {
+        return Ok(Vec::new());
+    }
+    meant.deliveries(&alarm.decision, rules, AlarmChange::None, now)
+}
+
+fn raised_by(alarm: &Alarm) -> Result<Delivered, String> {
+    let event = Event::decode(alarm.event.as_slice());
+    let event = event.map_err(|error| format!("the event of an alarm does not decode: {error}"))?;
+    Ok(Delivered { offset: 0, ingest_time: alarm.raised, event })
 }
 
 /// As it is kept.

@@ -1,23 +1,21 @@
 //! Alarms: listed, taken on, and ended by people.
 
-use cornjacket_bus::Delivered;
 use cornjacket_domain::page::{self, Cursor};
 use cornjacket_domain::{Timestamp, id_of};
 use cornjacket_proto::actions::alarm::State;
 use cornjacket_proto::actions::{
     AcknowledgeAlarmRequest, Alarm, ClearAlarmRequest, ListAlarmsRequest, ListAlarmsResponse,
 };
-use cornjacket_proto::events::Event;
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::audit::Action;
-use cornjacket_store::{AlarmState, NewDelivery};
-use prost::Message as _;
+use cornjacket_store::{AlarmState, Group, NewDelivery, Tx};
 use tonic::Request;
 
 use super::{ActionRpc, caller_of, no_such, required, store_failed};
-use crate::dispatcher::meant::{How, Meant};
+use crate::dispatcher::meant::of_alarm;
 use crate::rule_set::RuleSet;
-use crate::{AlarmChange, alarms};
+use crate::rules::Rule;
+use crate::{AlarmChange, alarms, groups};
 
 pub(super) async fn list(
     rpc: &ActionRpc,
@@ -92,10 +90,7 @@ async fn change(
     let rules = RuleSet::new(&tx.definitions().await.map_err(failed)?);
     // Nobody is told of the end of what nobody was told of.
     if alarm.told {
-        let deliveries = deliveries(&alarm, &rules, change, rpc)?;
-        if !deliveries.is_empty() {
-            tx.deliver(&deliveries).await.map_err(failed)?;
-        }
+        tell(tx.as_mut(), &alarm, &rules, change, rpc.clock.now()).await?;
     }
     alarm.told &= alarm.state != AlarmState::Cleared;
     tx.put_alarms(std::slice::from_ref(&alarm)).await.map_err(failed)?;
@@ -103,28 +98,34 @@ async fn change(
     Ok(to_proto(&alarm))
 }
 
-/// What is told of a change that a person makes: by the rule that raised the alarm, about the event that did. Nothing when there
-/// is no such rule any more.
-fn deliveries(
+/// Has a change told that a person makes: with the group of the alarm, where it has one. Nobody is told when there is no such rule
+/// any more.
+async fn tell(
+    tx: &mut dyn Tx,
     alarm: &cornjacket_store::Alarm,
     rules: &RuleSet,
     change: AlarmChange,
-    rpc: &ActionRpc,
-) -> Result<Vec<NewDelivery>, Failure> {
-    let Some(rule) = rules.rule(&alarm.rule) else { return Ok(Vec::new()) };
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let failed = |error| store_failed(&error);
     let broken = |error: String| {
         tracing::error!(error, alarm = alarm.key, "an alarm cannot be told of");
         Failure::new(ErrorKind::Internal, "the alarm cannot be told of")
     };
-    let event = Event::decode(alarm.event.as_slice()).map_err(|error| broken(error.to_string()))?;
-    let delivered = Delivered { offset: 0, ingest_time: alarm.raised, event };
-    let meant = Meant { event: &delivered, rule, how: How::Raise(alarm.key.clone()) };
-    let now = rpc.clock.now();
     // Of this change alone, and kept with the decision that raised the alarm.
     let id = id_of([change.name().unwrap_or_default(), &alarm.decision, &now.as_micros().to_string()]);
-    let deliveries = meant.deliveries(&id, rules, change, now).map_err(broken)?;
-    let decision = &alarm.decision;
-    Ok(deliveries.into_iter().map(|one| NewDelivery { decision: decision.clone(), ..one }).collect())
+    let deliveries = of_alarm(alarm, rules, (&id, change), now).map_err(broken)?;
+    let pace = rules.rule(&alarm.rule).and_then(Rule::pace);
+    let (Some(key), Some(pace)) = (alarms::group(alarm), pace) else {
+        let decision = &alarm.decision;
+        let deliveries: Vec<_> =
+            deliveries.into_iter().map(|one| NewDelivery { decision: decision.clone(), ..one }).collect();
+        return if deliveries.is_empty() { Ok(()) } else { tx.deliver(&deliveries).await.map_err(failed) };
+    };
+    let mut found = tx.lock_groups(std::slice::from_ref(&key)).await.map_err(failed)?;
+    let mut group = found.remove(&key).unwrap_or_else(|| Group::new(key));
+    groups::join(&mut group, pace, &deliveries, now).map_err(broken)?;
+    tx.put_groups(&[group]).await.map_err(failed)
 }
 
 fn state_of(state: i32) -> Result<Option<AlarmState>, Failure> {

@@ -55,6 +55,7 @@ fn state_of(state: i32) -> Result<Option<DeliveryState>, Failure> {
         Ok(State::Sending) => Ok(Some(DeliveryState::Sending)),
         Ok(State::Delivered) => Ok(Some(DeliveryState::Delivered)),
         Ok(State::Dead) => Ok(Some(DeliveryState::Dead)),
+        Ok(State::Gathered) => Ok(Some(DeliveryState::Gathered)),
         Err(_) => Err(Failure::invalid("state", "is no state of a delivery", "OUT_OF_RANGE")),
     }
 }
@@ -67,6 +68,7 @@ pub fn to_proto(delivery: &cornjacket_store::Delivery) -> Delivery {
         DeliveryState::Sending => State::Sending,
         DeliveryState::Delivered => State::Delivered,
         DeliveryState::Dead => State::Dead,
+        DeliveryState::Gathered => State::Gathered,
     };
     let is_tried = delivery.state == DeliveryState::Pending;
     Delivery {
@@ -83,6 +85,7 @@ pub fn to_proto(delivery: &cornjacket_store::Delivery) -> Delivery {
         next_attempt_time: is_tried.then(|| delivery.due.to_proto()),
         settle_time: delivery.settled.map(Timestamp::to_proto),
         reason: delivery.reason.clone(),
+        told_with: delivery.told_with.clone().unwrap_or_default(),
     }
 }
 

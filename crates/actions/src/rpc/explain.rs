@@ -59,8 +59,7 @@ pub(super) async fn explain(
 }
 
 async fn explanation(rpc: &ActionRpc, decision: cornjacket_store::Decision) -> Result<Explanation, Failure> {
-    // A repeat was told with the one that it repeats.
-    let told_by = decision.because.clone().unwrap_or_else(|| decision.id.clone());
+    let told_by = told_by(rpc, &decision).await?;
     let filter = DeliveryFilter { decision: Some(told_by), ..DeliveryFilter::default() };
     let found = rpc.deliveries.list(&filter, None, SHOWN).await.map_err(|error| store_failed(&error))?;
     Ok(Explanation {
@@ -72,13 +71,23 @@ async fn explanation(rpc: &ActionRpc, decision: cornjacket_store::Decision) -> R
     })
 }
 
+/// The decision behind the deliveries: that of a repeat is that of the one that it repeats, which may be told with others.
+async fn told_by(rpc: &ActionRpc, decision: &cornjacket_store::Decision) -> Result<String, Failure> {
+    let Some(because) = &decision.because else { return Ok(decision.id.clone()) };
+    if decision.outcome == Outcome::Grouped {
+        return Ok(because.clone());
+    }
+    let first = rpc.ledger.get(because).await.map_err(|error| store_failed(&error))?;
+    let grouped = first.filter(|first| first.outcome == Outcome::Grouped).and_then(|first| first.because);
+    Ok(grouped.unwrap_or_else(|| because.clone()))
+}
+
 fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store::Delivery]) -> String {
     let rule = &decision.rule;
     match decision.outcome {
-        Outcome::Sent => {
-            let told: Vec<String> = deliveries.iter().map(fate).collect();
-            format!("{rule} told it: {}", told.join("; "))
-        }
+        Outcome::Sent => format!("{rule} told it: {}", fates(deliveries)),
+        Outcome::Grouped if deliveries.is_empty() => format!("{rule} tells it: {}", decision.reason),
+        Outcome::Grouped => format!("{rule} told it with others of its group: {}", fates(deliveries)),
         Outcome::Deduplicated => format!("{rule} did not tell it again: {}", decision.reason),
         Outcome::Stale | Outcome::Loop | Outcome::Untold | Outcome::Silenced | Outcome::Failed => {
             format!("{rule} did not tell it: {}", decision.reason)
@@ -86,11 +95,19 @@ fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store
     }
 }
 
+fn fates(deliveries: &[cornjacket_store::Delivery]) -> String {
+    deliveries.iter().map(fate).collect::<Vec<_>>().join("; ")
+}
+
 fn fate(delivery: &cornjacket_store::Delivery) -> String {
     let (endpoint, attempts, reason) = (&delivery.told.endpoint, delivery.attempts, &delivery.reason);
     match delivery.state {
         DeliveryState::Delivered => format!("it arrived at {endpoint} with attempt {attempts}"),
         DeliveryState::Dead => format!("it was given up for {endpoint} after {attempts} attempts: {reason}"),
+        DeliveryState::Gathered => {
+            let with = delivery.told_with.as_deref().unwrap_or_default();
+            format!("it became a part of delivery {with} to {endpoint}")
+        }
         DeliveryState::Sending => format!("it is on its way to {endpoint}, attempt {attempts}"),
         DeliveryState::Pending if attempts == 0 => format!("it waits for its turn at {endpoint}"),
         DeliveryState::Pending => format!("it waits for attempt {} at {endpoint}: {reason}", attempts + 1),
@@ -105,6 +122,7 @@ fn to_proto(decision: cornjacket_store::Decision) -> Decision {
         Outcome::Loop => decision::Outcome::Loop,
         Outcome::Untold => decision::Outcome::Untold,
         Outcome::Silenced => decision::Outcome::Silenced,
+        Outcome::Grouped => decision::Outcome::Grouped,
         Outcome::Failed => decision::Outcome::Failed,
     };
     Decision {

@@ -10,6 +10,7 @@ use cornjacket_proto::actions::{self as proto, Severity};
 use super::Rule;
 use super::alarm::Alarm;
 use super::condition::Condition;
+use super::grouping::Grouping;
 use super::matching::Matching;
 use super::template::Template;
 use crate::names;
@@ -50,6 +51,11 @@ impl Rule {
         let condition = problems.condition(&definition.condition);
         let template = problems.template(definition.template.as_ref());
         let alarm = definition.alarm.as_ref().and_then(|alarm| problems.alarm(alarm));
+        let grouping =
+            definition.grouping.as_ref().and_then(|one| problems.grouping(one, definition.alarm.is_some()));
+        if definition.digest && definition.alarm.is_some() {
+            problems.add("digest", Reason::Mismatch, "is not for alarms, which are told as they change");
+        }
         match template {
             Some(template) if problems.0.is_empty() => Ok(Self {
                 name: definition.name.clone(),
@@ -59,6 +65,8 @@ impl Rule {
                 severity,
                 template,
                 alarm,
+                grouping,
+                digest: definition.digest,
                 endpoints: definition.endpoints.clone(),
                 deduplication_window: window,
                 max_age,
@@ -169,6 +177,17 @@ impl Problems {
         };
         for (field, fault) in faults {
             self.add(format!("alarm.{field}"), fault.reason, fault.description);
+        }
+        None
+    }
+
+    fn grouping(&mut self, stated: &proto::Grouping, has_alarm: bool) -> Option<Grouping> {
+        let faults = match Grouping::new(stated, has_alarm) {
+            Ok(grouping) => return Some(grouping),
+            Err(faults) => faults,
+        };
+        for fault in faults {
+            self.add(format!("grouping.{}", fault.field), fault.reason, fault.description);
         }
         None
     }

@@ -10,6 +10,7 @@ mod calls;
 mod checker;
 mod condition;
 mod definition;
+mod grouping;
 mod matching;
 mod seen;
 mod snippets;
@@ -26,12 +27,14 @@ use cornjacket_proto::events::anomaly_detected::Severity as Found;
 use cornjacket_proto::events::event::Payload;
 
 pub use condition::ConditionFailed;
+pub use grouping::Pace;
 pub use snippets::Snippets;
 pub use template::{Escape, RenderFailed, Rendered};
 pub use view::View;
 
 use alarm::{Alarm, LONGEST_KEY};
 use condition::Condition;
+use grouping::Grouping;
 use matching::Matching;
 use template::Template;
 
@@ -45,6 +48,8 @@ pub struct Rule {
     severity: Option<Severity>,
     template: Template,
     alarm: Option<Alarm>,
+    grouping: Option<Grouping>,
+    digest: bool,
     endpoints: Vec<String>,
     deduplication_window: Duration,
     max_age: Duration,
@@ -106,13 +111,33 @@ impl Rule {
     /// The key of the alarm that the event is about: nothing when the rule has no alarm.
     pub fn alarm_key(&self, view: &View<'_>) -> Result<Option<String>, RenderFailed> {
         let Some(alarm) = &self.alarm else { return Ok(None) };
-        let severity = self.severity(view.event());
-        let key = alarm.key.render(view, &self.name, severity, Escape::Plain)?.title;
-        let key: String = key.chars().take(LONGEST_KEY).collect();
+        let key = self.key(&alarm.key, view)?;
         if key.is_empty() {
             return Err(RenderFailed("the key of its alarm is empty".to_owned()));
         }
         Ok(Some(key))
+    }
+
+    /// When its groups are told: nothing when what it tells is told by itself.
+    pub fn pace(&self) -> Option<Pace> {
+        self.grouping.as_ref().map(|grouping| grouping.pace)
+    }
+
+    /// The key of the group that the event falls into: nothing when the rule has no groups.
+    pub fn group_key(&self, view: &View<'_>) -> Result<Option<String>, RenderFailed> {
+        let Some(grouping) = &self.grouping else { return Ok(None) };
+        grouping.key.as_ref().map_or_else(|| Ok(Some(String::new())), |key| self.key(key, view).map(Some))
+    }
+
+    /// Whether what piles up is told as one.
+    pub const fn gathers(&self) -> bool {
+        self.digest
+    }
+
+    fn key(&self, key: &Template, view: &View<'_>) -> Result<String, RenderFailed> {
+        let severity = self.severity(view.event());
+        let key = key.render(view, &self.name, severity, Escape::Plain)?.title;
+        Ok(key.chars().take(LONGEST_KEY).collect())
     }
 
     /// How much the event matters: as the rule says, else as the event says, else as a warning does.

@@ -122,6 +122,30 @@ fn a_rule_knows_what_its_definition_says_and_what_it_leaves_out() {
 }
 
 #[test]
+fn groups_have_defaults_and_bounds() {
+    let view = proto::Rule { grouping: Some(proto::Grouping::default()), ..definition() };
+    let pace = rule(&view).pace().expect("it groups");
+    assert_eq!(
+        (pace.wait, pace.interval, pace.repeat),
+        (Duration::from_secs(30), Duration::from_mins(5), None)
+    );
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let grouping = proto::Grouping {
+        key: "{{ event.subject".into(),
+        wait: seconds(3_601),
+        interval: seconds(-1),
+        repeat: seconds(60),
+    };
+    let bad = proto::Rule { grouping: Some(grouping.clone()), ..definition() };
+    let fields = |bad: &proto::Rule| refused(bad).into_iter().map(|(field, _)| field).collect::<Vec<_>>();
+    assert_eq!(fields(&bad), ["grouping.key", "grouping.wait", "grouping.interval", "grouping.repeat"]);
+    let repeat = proto::Grouping { repeat: seconds(59), ..proto::Grouping::default() };
+    let alarm = Some(proto::AlarmRule::default());
+    let bad = proto::Rule { alarm, digest: true, grouping: Some(repeat), ..definition() };
+    assert_eq!(fields(&bad), ["grouping.repeat", "digest"]);
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once() {
     let nameless = proto::Rule::default();
     assert_eq!(

@@ -67,6 +67,7 @@ enum Wanted {
     Sending,
     Delivered,
     Dead,
+    Gathered,
 }
 
 impl Deliveries {
@@ -100,6 +101,7 @@ impl From<Wanted> for State {
             Wanted::Sending => Self::Sending,
             Wanted::Delivered => Self::Delivered,
             Wanted::Dead => Self::Dead,
+            Wanted::Gathered => Self::Gathered,
         }
     }
 }

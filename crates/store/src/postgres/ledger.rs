@@ -17,7 +17,7 @@ use crate::ledger::{DecidedEvent, Decision, Ledger, LedgerTx, Outcome, Window, W
 const WINDOWS: &str = "select wanted.rule, wanted.type, wanted.subject, last.id, last.first_time
     from unnest($1::text[], $2::text[], $3::text[]) as wanted (rule, type, subject)
     cross join lateral (select id, first_time from actions.decisions d
-        where d.rule = wanted.rule and d.type = wanted.type and d.subject = wanted.subject and d.outcome = 'sent'
+        where d.rule = wanted.rule and d.type = wanted.type and d.subject = wanted.subject and d.outcome in ('sent', 'grouped')
         order by first_time desc limit 1) as last";
 const DECIDE: &str = "insert into actions.decisions as known (id, rule, rule_version, source, event_id, position, type,
         subject, outcome, reason, because, count, first_time, last_time, last_position)
@@ -61,6 +61,11 @@ impl Ledger for PostgresLedger {
             .fetch_all(&self.0.reader)
             .await?;
         rows.iter().map(decision).collect()
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Decision>, StoreError> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} where id = $1"))).bind(id);
+        query.fetch_optional(&self.0.reader).await?.as_ref().map(decision).transpose()
     }
 }
 

@@ -9,6 +9,7 @@ mod deliveries;
 mod devices;
 mod doors;
 mod event_log;
+mod groups;
 mod leases;
 mod ledger;
 mod models;

@@ -18,13 +18,13 @@ use crate::deliveries::{
 };
 
 const DELIVER: &str = "insert into actions.deliveries (id, endpoint, decision, rule, rule_version, source, event_id,
-        order_key, priority, message, due_at, created_at, ordered, state, attempts, steps, fence, reason)
+        order_key, priority, message, due_at, created_at, ordered, gathers, state, attempts, steps, fence, reason)
     select id, endpoint, decision, rule, rule_version, source, event_id, order_key, priority, message, now, now,
-        ordered, 'pending', 0, 0, 0, ''
+        ordered, gathers, 'pending', 0, 0, 0, ''
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::text[], $8::text[],
-        $9::smallint[], $10::bytea[], $11::timestamptz[], $12::boolean[]) with ordinality
+        $9::smallint[], $10::bytea[], $11::timestamptz[], $12::boolean[], $13::boolean[]) with ordinality
         as new (id, endpoint, decision, rule, rule_version, source, event_id, order_key, priority, message, now,
-            ordered, place)
+            ordered, gathers, place)
     order by place on conflict do nothing";
 const TAKE_TURN: &str = "select from actions.turn for update";
 const UNDER_WAY: &str =
@@ -58,6 +58,17 @@ const LOCK_HEALTH: &str = "select failures, open_until, held_until, failing_sinc
 const SET_HEALTH: &str = "update actions.health set failures = $2, open_until = $3, held_until = $4,
         failing_since = $5, disabled = $6
     where endpoint = $1";
+// What waits behind something of its key that is told apart is told behind it.
+const GATHERABLE: &str = "from actions.deliveries d
+    where endpoint = $1 and rule = $2 and state = 'pending' and gathers and attempts = 0 and number <> $3
+        and not exists (select from actions.deliveries before
+            where before.endpoint = d.endpoint and before.order_key = d.order_key and before.number < d.number
+                and before.state in ('pending', 'sending')
+                and not (before.gathers and before.attempts = 0 and before.rule = d.rule))
+    order by number limit $4";
+const PART: &str = "update actions.deliveries set state = 'gathered', told_with = $2, settled_at = $3
+    where id = any($1)";
+const SAY: &str = "update actions.deliveries set message = $2 where id = $1";
 const REVIVE: &str =
     "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, reason = '', settled_at = null
     where id = $1 and state in ('dead', 'delivered')";
@@ -96,6 +107,7 @@ impl DeliveriesTx for PostgresTx {
             .bind(messages)
             .bind(times)
             .bind(deliveries.iter().map(|one| one.ordered).collect::<Vec<_>>())
+            .bind(deliveries.iter().map(|one| one.gathers).collect::<Vec<_>>())
             .execute(&mut *self.0)
             .await?;
         self.1.tells();
@@ -164,6 +176,31 @@ impl DeliveriesTx for PostgresTx {
         sqlx::query(CLAIM).bind(&ids).bind(interval(lease)).execute(&mut *self.0).await?;
         let begin = sqlx::query(BEGIN).bind(ids).bind(numbers).bind(endpoints).bind(to_sql(now));
         begin.execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn gatherable(&mut self, with: &Delivery, most: u32) -> Result<Vec<Delivery>, StoreError> {
+        if !with.told.gathers || with.attempts > 0 {
+            return Ok(Vec::new());
+        }
+        let query = sqlx::query(AssertSqlSafe(format!("select {COLUMNS} {GATHERABLE}")))
+            .bind(&with.told.endpoint)
+            .bind(&with.told.rule)
+            .bind(with.number)
+            .bind(i64::from(most));
+        query.fetch_all(&mut *self.0).await?.iter().map(delivery).collect()
+    }
+
+    async fn gather(
+        &mut self,
+        parts: &[Delivery],
+        into: &str,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let parts: Vec<&str> = parts.iter().map(|one| one.told.id.as_str()).collect();
+        sqlx::query(PART).bind(parts).bind(into).bind(to_sql(now)).execute(&mut *self.0).await?;
+        sqlx::query(SAY).bind(into).bind(message).execute(&mut *self.0).await?;
         Ok(())
     }
 

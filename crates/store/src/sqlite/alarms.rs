@@ -12,21 +12,25 @@ use super::SqliteStore;
 use super::event_log::signed;
 use super::offsets::SqliteTx;
 use crate::StoreError;
-use crate::alarms::{Alarm, AlarmState, Alarms, AlarmsTx};
+use crate::alarms::{Alarm, AlarmState, Alarms, AlarmsTx, Lasting};
+use crate::groups::GroupKey;
 
 const COLUMNS: &str = "select key, state, severity, rule, rule_version, decision, source, event_id, subject, title, event,
-        told, raised_count, event_count, raised_at, acknowledged_at, acknowledged_by, cleared_at, last_position
+        told, raised_count, event_count, raised_at, acknowledged_at, acknowledged_by, cleared_at, last_position, group_key
     from alarms";
 const THIS: &str = "where key = ?1";
 const PUT: &str = "insert into alarms (key, state, severity, rule, rule_version, decision, source, event_id,
         subject, title, event, told, raised_count, event_count, raised_at, acknowledged_at, acknowledged_by,
-        cleared_at, last_position)
-    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+        cleared_at, last_position, group_key)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
     on conflict (key) do update set state = ?2, severity = ?3, rule = ?4, rule_version = ?5, decision = ?6,
         source = ?7, event_id = ?8, subject = ?9, title = ?10, event = ?11, told = ?12, raised_count = ?13,
         event_count = ?14, raised_at = ?15, acknowledged_at = ?16, acknowledged_by = ?17, cleared_at = ?18,
-        last_position = ?19";
+        last_position = ?19, group_key = ?20";
 const LIST: &str = "where (?1 is null or state = ?1) and key > ?2 order by key limit ?3";
+
+const LASTING: &str = "where rule = ?1 and group_key = ?2 and state <> 'cleared' and told";
+const OPEN: &str = "and state = 'open' order by raised_at, key limit ?3";
 
 /// Alarms in a [`SqliteStore`].
 #[derive(Debug)]
@@ -91,10 +95,21 @@ impl AlarmsTx for SqliteTx {
                 .bind(by.flatten())
                 .bind(alarm.cleared.map(Timestamp::as_micros))
                 .bind(signed(alarm.last_position))
+                .bind(&alarm.group)
                 .execute(&mut *self.0)
                 .await?;
         }
         Ok(())
+    }
+
+    async fn lasting_alarms(&mut self, group: &GroupKey, most: u32) -> Result<Lasting, StoreError> {
+        let count = format!("select count(*) from alarms {LASTING}");
+        let count = sqlx::query_scalar(AssertSqlSafe(count)).bind(&group.rule).bind(&group.key);
+        let count: i64 = count.fetch_one(&mut *self.0).await?;
+        let query = sqlx::query(AssertSqlSafe(format!("{COLUMNS} {LASTING} {OPEN}")));
+        let query = query.bind(&group.rule).bind(&group.key).bind(i64::from(most));
+        let open = query.fetch_all(&mut *self.0).await?.iter().map(alarm).collect::<Result<_, _>>()?;
+        Ok(Lasting { count: count.cast_unsigned(), open })
     }
 }
 
@@ -121,5 +136,6 @@ fn alarm(row: &SqliteRow) -> Result<Alarm, StoreError> {
         acknowledged: time(15)?.map(|at| (at, by)),
         cleared: time(17)?,
         last_position: number(18)?,
+        group: row.try_get(19)?,
     })
 }

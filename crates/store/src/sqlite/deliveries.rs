@@ -19,7 +19,7 @@ use crate::deliveries::{
 /// What [`delivery`] reads.
 pub(super) const COLUMNS: &str = "d.number, d.id, d.endpoint, d.decision, d.rule, d.rule_version, d.source, d.event_id,
     d.order_key, d.priority, d.message, d.created_at, d.state, d.due_at, d.attempts, d.steps, d.fence, d.reason,
-    d.settled_at, d.ordered";
+    d.settled_at, d.ordered, d.gathers, d.told_with";
 const LIST: &str = "from deliveries d
     where (?1 is null or endpoint = ?1) and (?2 is null or rule = ?2)
         and (?3 is null or decision = ?3) and (?4 is null or state = ?4)
@@ -28,7 +28,9 @@ const LIST: &str = "from deliveries d
 const ATTEMPTS: &str = "select number, began_at, outcome, took, status, error, response, address
     from attempts where delivery = ?1 order by number";
 const HEALTH: &str = "select endpoint, failures, open_until, held_until, failing_since, disabled from health";
-const NEXT_DUE: &str = "select min(due_at) from deliveries where state = 'pending' and due_at > ?1";
+const NEXT_DUE: &str = "select min(due_at) from (
+        select min(due_at) as due_at from deliveries where state = 'pending' and due_at > ?1
+        union all select min(due_at) from groups where due_at > ?1) as next";
 
 /// Deliveries in a [`SqliteStore`].
 #[derive(Debug)]
@@ -118,6 +120,7 @@ pub(super) fn delivery(row: &SqliteRow) -> Result<Delivery, StoreError> {
             event_id: row.try_get(7)?,
             order_key: row.try_get(8)?,
             ordered: row.try_get(19)?,
+            gathers: row.try_get(20)?,
             priority: row.try_get(9)?,
             message: row.try_get(10)?,
             now: Timestamp::from_micros(row.try_get(11)?),
@@ -129,6 +132,7 @@ pub(super) fn delivery(row: &SqliteRow) -> Result<Delivery, StoreError> {
         fence: row.try_get::<i64, _>(16)?.cast_unsigned(),
         reason: row.try_get(17)?,
         settled: row.try_get::<Option<i64>, _>(18)?.map(Timestamp::from_micros),
+        told_with: row.try_get(21)?,
     })
 }
 

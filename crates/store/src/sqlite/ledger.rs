@@ -19,7 +19,7 @@ static WINDOWS: LazyLock<Statements> = LazyLock::new(|| {
     let after = ") select wanted.rule, wanted.type, wanted.subject, d.id, d.first_time
         from wanted join decisions d on d.id = (select id from decisions last
             where last.rule = wanted.rule and last.type = wanted.type and last.subject = wanted.subject
-                and last.outcome = 'sent'
+                and last.outcome in ('sent', 'grouped')
             order by first_time desc limit 1)";
     statements("with wanted (rule, type, subject) as (values ", 3, after)
 });
@@ -32,11 +32,11 @@ static DECIDE: LazyLock<Statements> = LazyLock::new(|| {
         where excluded.last_position > last_position";
     statements(before, 15, after)
 });
-const OF_EVENT: &str =
+const COLUMNS: &str =
     "select id, rule, rule_version, source, event_id, position, type, subject, outcome, reason,
         because, count, first_time, last_time, last_position
-    from decisions
-    where source = ?1 and event_id = ?2
+    from decisions";
+const OF_EVENT: &str = "where source = ?1 and event_id = ?2
         or count > 1 and type = ?3 and subject = ?4 and position < ?5 and last_position >= ?5
     order by rule, position";
 
@@ -54,13 +54,18 @@ impl SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn of_event(&self, event: &DecidedEvent<'_>) -> Result<Vec<Decision>, StoreError> {
-        let query = sqlx::query(OF_EVENT)
+        let query = sqlx::query(AssertSqlSafe(format!("{COLUMNS} {OF_EVENT}")))
             .bind(event.source)
             .bind(event.id)
             .bind(event.event_type)
             .bind(event.subject)
             .bind(signed(event.position));
         query.fetch_all(&self.0.timeseries.reader).await?.iter().map(decision).collect()
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Decision>, StoreError> {
+        let query = sqlx::query(AssertSqlSafe(format!("{COLUMNS} where id = ?1"))).bind(id);
+        query.fetch_optional(&self.0.timeseries.reader).await?.as_ref().map(decision).transpose()
     }
 }
 

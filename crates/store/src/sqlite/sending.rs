@@ -18,11 +18,11 @@ use crate::deliveries::{
 
 static DELIVER: LazyLock<Statements> = LazyLock::new(|| {
     let before = "insert into deliveries (id, endpoint, decision, rule, rule_version, source, event_id, order_key,
-            priority, message, due_at, created_at, ordered, state, attempts, steps, fence, reason)
+            priority, message, due_at, created_at, ordered, gathers, state, attempts, steps, fence, reason)
         select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11,
-            column11, column12, 'pending', 0, 0, 0, ''
+            column11, column12, column13, 'pending', 0, 0, 0, ''
         from (values ";
-    statements(before, 12, ") where true on conflict do nothing")
+    statements(before, 13, ") where true on conflict do nothing")
 });
 const UNDER_WAY: &str = "select endpoint, count(*) from deliveries where state = 'sending' group by endpoint";
 const BEGUN: &str = "select began_at from attempts where began_at > ?1 order by began_at desc limit ?2";
@@ -49,6 +49,17 @@ const LOCK_HEALTH: &str = "select failures, open_until, held_until, failing_sinc
 const SET_HEALTH: &str = "update health set failures = ?2, open_until = ?3, held_until = ?4,
         failing_since = ?5, disabled = ?6
     where endpoint = ?1";
+// What waits behind something of its key that is told apart is told behind it.
+const GATHERABLE: &str = "from deliveries d
+    where endpoint = ?1 and rule = ?2 and state = 'pending' and gathers and attempts = 0 and number <> ?3
+        and not exists (select 1 from deliveries before
+            where before.endpoint = d.endpoint and before.order_key = d.order_key and before.number < d.number
+                and before.state in ('pending', 'sending')
+                and not (before.gathers and before.attempts = 0 and before.rule = d.rule))
+    order by number limit ?4";
+const PART: &str = "update deliveries set state = 'gathered', told_with = ?2, settled_at = ?3
+    where id = ?1";
+const SAY: &str = "update deliveries set message = ?2 where id = ?1";
 const REVIVE: &str =
     "update deliveries set state = 'pending', due_at = ?2, steps = 0, reason = '', settled_at = null
     where id = ?1 and state in ('dead', 'delivered')";
@@ -84,7 +95,8 @@ impl DeliveriesTx for SqliteTx {
                     .bind(one.priority)
                     .bind(&one.message)
                     .bind(one.now.as_micros())
-                    .bind(one.ordered);
+                    .bind(one.ordered)
+                    .bind(one.gathers);
             }
             query.execute(&mut *self.0).await?;
         }
@@ -160,6 +172,33 @@ impl DeliveriesTx for SqliteTx {
             let begin = sqlx::query(BEGIN).bind(&one.told.id).bind(one.attempts + 1).bind(&one.told.endpoint);
             begin.bind(now.as_micros()).execute(&mut *self.0).await?;
         }
+        Ok(())
+    }
+
+    async fn gatherable(&mut self, with: &Delivery, most: u32) -> Result<Vec<Delivery>, StoreError> {
+        if !with.told.gathers || with.attempts > 0 {
+            return Ok(Vec::new());
+        }
+        let query = sqlx::query(AssertSqlSafe(format!("select {COLUMNS} {GATHERABLE}")))
+            .bind(&with.told.endpoint)
+            .bind(&with.told.rule)
+            .bind(with.number)
+            .bind(i64::from(most));
+        query.fetch_all(&mut *self.0).await?.iter().map(delivery).collect()
+    }
+
+    async fn gather(
+        &mut self,
+        parts: &[Delivery],
+        into: &str,
+        message: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for part in parts {
+            let query = sqlx::query(PART).bind(&part.told.id).bind(into).bind(now.as_micros());
+            query.execute(&mut *self.0).await?;
+        }
+        sqlx::query(SAY).bind(into).bind(message).execute(&mut *self.0).await?;
         Ok(())
     }
 

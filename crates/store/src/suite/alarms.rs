@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use super::fixtures::{clock, noon};
 use super::{Backend, laws};
-use crate::{Alarm, AlarmState, Store};
+use crate::{Alarm, AlarmState, GroupKey, Lasting, Store};
 
-laws!(an_alarm_is_kept_as_it_is, of_many_who_raise_one_at_once_one_finds_none);
+laws!(
+    an_alarm_is_kept_as_it_is,
+    of_many_who_raise_one_at_once_one_finds_none,
+    those_of_a_group_that_last_are_found,
+);
 
 fn alarm(key: &str, state: AlarmState) -> Alarm {
     Alarm {
@@ -20,6 +24,7 @@ fn alarm(key: &str, state: AlarmState) -> Alarm {
         event_id: "7".into(),
         subject: "pump-7".into(),
         title: "too hot".into(),
+        group: None,
         event: vec![0, 255],
         told: true,
         raised_count: 2,
@@ -68,5 +73,28 @@ async fn of_many_who_raise_one_at_once_one_finds_none(backend: Backend) -> anyho
     };
     let (one, two, three, four) = tokio::try_join!(raise(), raise(), raise(), raise())?;
     assert_eq!([one, two, three, four].into_iter().filter(|first| *first).count(), 1);
+    Ok(())
+}
+
+async fn those_of_a_group_that_last_are_found(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let of = |key: &str, state, group: &str| Alarm { group: Some(group.into()), ..alarm(key, state) };
+    let open = [of("a", AlarmState::Open, "line-1"), of("b", AlarmState::Open, "line-1")];
+    let others = [
+        of("c", AlarmState::Acknowledged, "line-1"),
+        of("d", AlarmState::Cleared, "line-1"),
+        of("e", AlarmState::Open, "line-2"),
+        Alarm { told: false, ..of("f", AlarmState::Open, "line-1") },
+        Alarm { rule: "cold".into(), ..of("g", AlarmState::Open, "line-1") },
+        alarm("h", AlarmState::Open),
+    ];
+    put(&store, &open).await?;
+    put(&store, &others).await?;
+    let mut tx = store.offsets.begin_apart().await?;
+    let group = |key: &str| GroupKey { rule: "hot".into(), key: key.into() };
+    let lasting = tx.lasting_alarms(&group("line-1"), 9).await?;
+    assert_eq!(lasting, Lasting { count: 3, open: open.to_vec() });
+    assert_eq!(tx.lasting_alarms(&group("line-1"), 1).await?, Lasting { count: 3, open: open[..1].to_vec() });
+    assert_eq!(tx.lasting_alarms(&group("line-3"), 9).await?, Lasting::default());
     Ok(())
 }

@@ -19,6 +19,7 @@ laws!(
     what_is_told_wakes_and_is_told_once,
     what_waits_for_nobody_is_given_up,
     what_is_over_is_sent_again_when_that_is_wanted,
+    what_waits_becomes_part_of_one_that_goes,
 );
 
 const LEASE: Duration = Duration::from_mins(1);
@@ -34,6 +35,7 @@ fn told(id: &str, endpoint: &str, order_key: &str, priority: i16) -> NewDelivery
         event_id: "7".into(),
         order_key: order_key.into(),
         ordered: false,
+        gathers: false,
         priority,
         message: vec![0, 1, 255],
         now: noon(),
@@ -285,4 +287,51 @@ async fn what_is_over_is_sent_again_when_that_is_wanted(backend: Backend) -> any
     );
     assert_eq!((again.attempts, attempts.len()), (1, 1), "what was is kept");
     Ok(())
+}
+
+async fn what_waits_becomes_part_of_one_that_goes(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let gathers = |id: &str, key: &str| NewDelivery { gathers: true, ..told(id, "a", key, 1) };
+    let tried = claim_after_failing(&store, gathers("tried", "w")).await?;
+    let all = [
+        gathers("head", "x"),
+        gathers("part", "y"),
+        gathers("behind", "w"),
+        told("alone", "a", "z", 1),
+        gathers("behind too", "z"),
+        NewDelivery { endpoint: "b".into(), ..gathers("elsewhere", "x") },
+        NewDelivery { rule: "cold".into(), ..gathers("of another rule", "x") },
+        gathers("last", "y"),
+    ];
+    deliver(&store, &all).await?;
+    let mut tx = store.offsets.begin_apart().await?;
+    let due = tx.deliverable(noon(), &[wanted("a", 9, false)], 9).await?;
+    let by_id = |id: &str| due.iter().find(|one| one.told.id == id).expect("it is due");
+    let head = by_id("head");
+    let parts = tx.gatherable(head, 9).await?;
+    assert_eq!(ids(&parts), ["part", "last"], "what waits behind what is told apart waits on");
+    assert_eq!(ids(&tx.gatherable(head, 1).await?), ["part"]);
+    assert_eq!(tx.gatherable(by_id("alone"), 9).await?, []);
+    assert_eq!(tx.gatherable(&tried, 9).await?, [], "its receiver may have heard it");
+    tx.gather(&parts, "head", b"all of it", noon()).await?;
+    tx.commit().await?;
+    let get = async |id: &str| anyhow::Ok(store.deliveries.get(id).await?.expect("it is told").0);
+    assert_eq!(
+        (get("head").await?.told.message, get("head").await?.told_with),
+        (b"all of it".to_vec(), None)
+    );
+    let part = get("part").await?;
+    assert_eq!((part.state, part.told_with.as_deref()), (DeliveryState::Gathered, Some("head")));
+    assert_eq!(part.settled, Some(noon()));
+    let left = self::due(&store, noon(), &[wanted("a", 9, false)], 9).await?;
+    assert!(!ids(&left).contains(&"part") && ids(&left).contains(&"head"), "{left:?}");
+    Ok(())
+}
+
+/// One that was tried once, and is to be tried again.
+async fn claim_after_failing(store: &Store, delivery: NewDelivery) -> anyhow::Result<Delivery> {
+    deliver(store, std::slice::from_ref(&delivery)).await?;
+    let claimed = claim(store, &delivery.endpoint, noon(), LEASE).await?;
+    settle(store, &claimed, DeliveryState::Pending, noon() + Duration::from_mins(1)).await?;
+    Ok(store.deliveries.get(&delivery.id).await?.expect("it is told").0)
 }

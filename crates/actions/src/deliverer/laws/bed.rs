@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cornjacket_bus::{Delivered, Handler as _};
 use cornjacket_domain::clock::ManualClock;
 use cornjacket_domain::{Clock, Partitions, Timestamp};
 use cornjacket_proto::actions::{Endpoint, Webhook, attempt, endpoint};
@@ -18,7 +19,7 @@ use crate::deliverer::{Desk, Options, Ports};
 use crate::endpoint::Makers;
 use crate::limits::Rate;
 use crate::settle::{Finished, outcome};
-use crate::{Message, testing};
+use crate::{Dispatcher, Message, testing};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_mins(1);
@@ -82,17 +83,22 @@ impl Bed {
 
     /// Defines an endpoint, anew where it is there; as one that nothing is known of.
     pub async fn define(&self, endpoint: &Endpoint) -> anyhow::Result<()> {
-        self.redefine(&endpoint.name, Some(&endpoint.encode_to_vec())).await
+        self.redefine(DefinitionKind::Endpoint, &endpoint.name, Some(&endpoint.encode_to_vec())).await
     }
 
     pub async fn end(&self, endpoint: &str) -> anyhow::Result<()> {
-        self.redefine(endpoint, None).await
+        self.redefine(DefinitionKind::Endpoint, endpoint, None).await
     }
 
-    async fn redefine(&self, name: &str, bytes: Option<&[u8]>) -> anyhow::Result<()> {
+    pub async fn redefine(
+        &self,
+        kind: DefinitionKind,
+        name: &str,
+        bytes: Option<&[u8]>,
+    ) -> anyhow::Result<()> {
         let change = Redefinition {
             revision: self.store.defining.read().await?.revision,
-            kind: DefinitionKind::Endpoint,
+            kind,
             name,
             bytes,
             secret: None,
@@ -119,6 +125,16 @@ impl Bed {
         let all: Vec<NewDelivery> = ids.iter().map(told).collect();
         let mut tx = self.store.offsets.begin_apart().await?;
         tx.deliver(&all).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Has rules decide on events, all stored now.
+    pub async fn decide(&self, events: &[Event]) -> anyhow::Result<()> {
+        let delivered =
+            |event: &Event| Delivered { offset: 0, ingest_time: self.now(), event: event.clone() };
+        let events: Vec<Delivered> = events.iter().map(delivered).collect();
+        let mut tx = self.store.offsets.begin_apart().await?;
+        Dispatcher::new(self.clock.clone()).handle(&mut tx, &events, ()).await?;
         Ok(tx.commit().await?)
     }
 
