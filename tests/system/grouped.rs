@@ -42,11 +42,15 @@ async fn a_group(cornjacket: Cornjacket) -> anyhow::Result<()> {
     let mut process = cornjacket.start().await?;
     let receiver = Receiver::good().await?;
     make_endpoint(&cornjacket, webhook("pager", &receiver.url())).await?;
-    make_rule(&cornjacket, grouped("hot", Duration::from_secs(5), Duration::from_secs(1))).await?;
+    make_rule(&cornjacket, grouped("hot", Duration::from_secs(8), Duration::from_secs(1))).await?;
     heat(&cornjacket).await?;
-    wait::until(SOON, "everything is decided", async || cornjacket.is_all_read().await).await?;
-    let said = explained(&cornjacket, "system-test", &id(0)).await?;
-    assert!(said[0].starts_with("hot tells it: told with others of its group \"\", at 20"), "{said:?}");
+    for pump in 0..PUMPS {
+        let waits = async || {
+            let said = explained(&cornjacket, "system-test", &id(pump)).await.unwrap_or_default();
+            said.iter().any(|one| one.starts_with("hot tells it: told with others of its group \"\", at 20"))
+        };
+        wait::until(SOON, "it is decided", waits).await?;
+    }
     assert!(receiver.asked().is_empty(), "it waits");
     process.kill9().await?;
     let process = cornjacket.start().await?;

@@ -100,9 +100,10 @@ impl Terms<'_> {
         Decision { outcome: Outcome::Grouped, because: Some(telling), reason, ..self.sent(event) }
     }
 
-    /// All repeats of one are one.
+    /// All repeats of one are one, by type and subject: so they are found by an event.
     fn repeat(&self, event: &Happening<'_>, of: &str, reason: String) -> Decision {
-        let decision = self.decision(event, ids::repeats(of, self.rule), Outcome::Deduplicated, reason);
+        let id = ids::repeats(of, self.rule, event.event_type, event.subject);
+        let decision = self.decision(event, id, Outcome::Deduplicated, reason);
         Decision { because: Some(of.to_owned()), ..decision }
     }
 

@@ -7,9 +7,9 @@ pub fn decision(rule: &str, source: &str, event_id: &str) -> String {
     id_of(["decision", rule, source, event_id])
 }
 
-/// Of the decision of a rule on all repeats of one.
-pub fn repeats(decision: &str, rule: &str) -> String {
-    id_of(["repeats", decision, rule])
+/// Of the decision of a rule on all repeats of one that are of one type and subject: an alarm may have repeats of several.
+pub fn repeats(decision: &str, rule: &str, event_type: &str, subject: &str) -> String {
+    id_of(["repeats", decision, rule, event_type, subject])
 }
 
 /// Of the decision on events of one kind that are not told for one reason, within a span of time that has a number.
@@ -41,7 +41,7 @@ mod tests {
     fn the_same_has_the_same_id_and_nothing_else_has() {
         assert_eq!(decision("hot", "sensors", "7"), decision("hot", "sensors", "7"));
         assert_ne!(decision("a", "bc", "d"), decision("ab", "c", "d"));
-        assert_ne!(repeats("a", "b"), delivery("a", "b"));
+        assert_ne!(repeats("a", "b", "c", "d"), repeats("a", "b", "c", "e"));
     }
 
     #[test]
