@@ -9,7 +9,7 @@ mod request;
 pub mod secret;
 mod slack;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod webhook;
 
 use std::fmt::Debug;

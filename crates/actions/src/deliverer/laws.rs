@@ -9,6 +9,7 @@ mod groups;
 mod isolation;
 mod limits;
 mod retries;
+mod services;
 
 /// Runs each law of a module on each store.
 macro_rules! laws {
