@@ -78,6 +78,11 @@ async fn rules_of_a_file_are_told_to_a_terminal() -> anyhow::Result<()> {
         let said = says(&verbs, verb).await?;
         assert!(said.contains(wanted), "{verb:?}: {said}");
     }
+    // What the README leaves to whoever wants it can be had.
+    std::fs::write(&file, rules()?.replace("# activeTimes", "activeTimes"))?;
+    assert_eq!(says(&verbs, &apply).await?, "rule too-hot: changed\n");
+    let shown = says(&verbs, &["rules", "get", "too-hot"]).await?;
+    assert!(shown.contains("DAY_SUNDAY") && shown.contains("17:30"), "{shown}");
     listener.kill9().await?;
     stop(process).await
 }

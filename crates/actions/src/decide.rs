@@ -78,6 +78,11 @@ impl Terms<'_> {
         self.untold(event, Outcome::Silenced, reason)
     }
 
+    /// It is not told at this time, for that reason.
+    pub fn muted(&self, event: &Happening<'_>, reason: String) -> Decision {
+        self.untold(event, Outcome::Muted, reason)
+    }
+
     /// It ends what nobody had been told of.
     pub fn ends_unseen(&self, event: &Happening<'_>, alarm: &Alarm) -> Decision {
         let reason = format!("nobody had been told of the alarm {:?}, which is over", alarm.key);

@@ -6,7 +6,7 @@
 
 mod desk;
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 mod sending;
 
 use std::sync::Arc;

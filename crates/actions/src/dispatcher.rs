@@ -5,6 +5,8 @@
 
 mod decided;
 pub(crate) mod meant;
+#[cfg(test)]
+mod muting;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -25,13 +25,15 @@ pub enum Outcome {
     Silenced,
     /// It is told together with others of its group.
     Grouped,
+    /// It was decided on outside of the active times of its rule.
+    Muted,
     /// Whether the rule means it could not be found out, or it could not be put into words.
     Failed,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sent,
         Self::Deduplicated,
         Self::Stale,
@@ -39,6 +41,7 @@ impl Outcome {
         Self::Untold,
         Self::Silenced,
         Self::Grouped,
+        Self::Muted,
         Self::Failed,
     ];
 
@@ -52,6 +55,7 @@ impl Outcome {
             Self::Untold => "untold",
             Self::Silenced => "silenced",
             Self::Grouped => "grouped",
+            Self::Muted => "muted",
             Self::Failed => "failed",
         }
     }

@@ -1,7 +1,7 @@
 //! The laws of delivering, on both stores: the real desk and the real store, with a clock that the law moves and receivers that
 //! answer as it says.
 
-mod bed;
+pub(crate) mod bed;
 mod breaker;
 mod digests;
 mod endings;
@@ -28,4 +28,4 @@ macro_rules! laws {
         }
     };
 }
-use laws;
+pub(crate) use laws;

@@ -198,10 +198,12 @@ impl<'a> Decided<'a> {
 
     /// What becomes of an event that is not told now, whatever was told before.
     fn refuses(&self, meant: &Meant<'_>, terms: &Terms<'_>, event: &Happening<'_>) -> Option<Decision> {
-        terms.refuses(event, self.now).or_else(|| {
+        let refused = terms.refuses(event, self.now);
+        let refused = refused.or_else(|| {
             let silence = self.rules.silence(&meant.facts(), self.now)?;
             Some(terms.silenced(event, silence.reason()))
-        })
+        });
+        refused.or_else(|| Some(terms.muted(event, meant.rule.muted(self.now)?)))
     }
 
     /// It is told: by itself, or with others of its group.

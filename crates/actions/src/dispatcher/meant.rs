@@ -212,7 +212,7 @@ pub fn reminder(alarm: &Alarm, rules: &RuleSet, now: Timestamp) -> Result<Vec<Ne
     };
     let delivered = raised_by(alarm)?;
     let meant = Meant { event: &delivered, rule, how: How::Raise(alarm.key.clone()) };
-    if rules.silence(&meant.facts(), now).is_some() {
+    if rules.silence(&meant.facts(), now).is_some() || rule.muted(now).is_some() {
         return Ok(Vec::new());
     }
     meant.deliveries(&alarm.decision, rules, AlarmChange::None, now)

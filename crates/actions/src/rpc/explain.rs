@@ -89,7 +89,12 @@ fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store
         Outcome::Grouped if deliveries.is_empty() => format!("{rule} tells it: {}", decision.reason),
         Outcome::Grouped => format!("{rule} told it with others of its group: {}", fates(deliveries)),
         Outcome::Deduplicated => format!("{rule} did not tell it again: {}", decision.reason),
-        Outcome::Stale | Outcome::Loop | Outcome::Untold | Outcome::Silenced | Outcome::Failed => {
+        Outcome::Stale
+        | Outcome::Loop
+        | Outcome::Untold
+        | Outcome::Silenced
+        | Outcome::Muted
+        | Outcome::Failed => {
             format!("{rule} did not tell it: {}", decision.reason)
         }
     }
@@ -123,6 +128,7 @@ fn to_proto(decision: cornjacket_store::Decision) -> Decision {
         Outcome::Untold => decision::Outcome::Untold,
         Outcome::Silenced => decision::Outcome::Silenced,
         Outcome::Grouped => decision::Outcome::Grouped,
+        Outcome::Muted => decision::Outcome::Muted,
         Outcome::Failed => decision::Outcome::Failed,
     };
     Decision {

@@ -8,6 +8,7 @@ use cornjacket_domain::violation::Reason;
 use cornjacket_proto::actions::{self as proto, Severity};
 
 use super::Rule;
+use super::active::ActiveTimes;
 use super::alarm::Alarm;
 use super::condition::Condition;
 use super::grouping::Grouping;
@@ -56,6 +57,7 @@ impl Rule {
         if definition.digest && definition.alarm.is_some() {
             problems.add("digest", Reason::Mismatch, "is not for alarms, which are told as they change");
         }
+        let active_times = definition.active_times.as_ref().and_then(|times| problems.active_times(times));
         match template {
             Some(template) if problems.0.is_empty() => Ok(Self {
                 name: definition.name.clone(),
@@ -70,6 +72,7 @@ impl Rule {
                 endpoints: definition.endpoints.clone(),
                 deduplication_window: window,
                 max_age,
+                active_times,
                 disabled: definition.disabled,
             }),
             _ => Err(problems.0),
@@ -190,6 +193,18 @@ impl Problems {
             self.add(format!("grouping.{}", fault.field), fault.reason, fault.description);
         }
         None
+    }
+
+    fn active_times(&mut self, stated: &proto::ActiveTimes) -> Option<ActiveTimes> {
+        match ActiveTimes::try_new(stated) {
+            Ok(times) => Some(times),
+            Err(faults) => {
+                for (field, fault) in faults {
+                    self.add(format!("active_times.{field}"), fault.reason, fault.description);
+                }
+                None
+            }
+        }
     }
 
     fn template(&mut self, template: Option<&proto::Template>) -> Option<Template> {

@@ -5,6 +5,7 @@
 //! no clock and no store: who decides asks it whether it [looks at](Rule::matches) an event, whether its condition
 //! [holds](Rule::holds), and what it [says](Rule::render).
 
+mod active;
 mod alarm;
 mod calls;
 mod checker;
@@ -21,6 +22,7 @@ mod view;
 
 use std::time::Duration;
 
+use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::Severity;
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::anomaly_detected::Severity as Found;
@@ -32,6 +34,7 @@ pub use snippets::Snippets;
 pub use template::{Escape, RenderFailed, Rendered};
 pub use view::View;
 
+use active::ActiveTimes;
 use alarm::{Alarm, LONGEST_KEY};
 use condition::Condition;
 use grouping::Grouping;
@@ -53,6 +56,7 @@ pub struct Rule {
     endpoints: Vec<String>,
     deduplication_window: Duration,
     max_age: Duration,
+    active_times: Option<ActiveTimes>,
     disabled: bool,
 }
 
@@ -80,6 +84,11 @@ impl Rule {
     /// How long ago an event may have been stored that is still told.
     pub const fn max_age(&self) -> Duration {
         self.max_age
+    }
+
+    /// Why it tells nothing at that time; nothing when it does.
+    pub fn muted(&self, now: Timestamp) -> Option<String> {
+        self.active_times.as_ref().and_then(|times| times.muted(now))
     }
 
     /// Whether it decides nothing for now. [`Self::matches`] leaves this aside, so that a rule can be tried before it is enabled.

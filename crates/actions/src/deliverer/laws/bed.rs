@@ -6,7 +6,7 @@ use std::time::Duration;
 use cornjacket_bus::{Delivered, Handler as _};
 use cornjacket_domain::clock::ManualClock;
 use cornjacket_domain::{Clock, Partitions, Timestamp};
-use cornjacket_proto::actions::{Endpoint, Webhook, attempt, endpoint};
+use cornjacket_proto::actions::{Endpoint, Rule, Webhook, attempt, endpoint};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{
     Attempt, AttemptResult, DefinitionKind, Delivery, NewDelivery, Redefined, Redefinition, Store,
@@ -84,6 +84,11 @@ impl Bed {
     /// Defines an endpoint, anew where it is there; as one that nothing is known of.
     pub async fn define(&self, endpoint: &Endpoint) -> anyhow::Result<()> {
         self.redefine(DefinitionKind::Endpoint, &endpoint.name, Some(&endpoint.encode_to_vec())).await
+    }
+
+    /// Makes a rule, or changes it.
+    pub async fn rule(&self, rule: &Rule) -> anyhow::Result<()> {
+        self.redefine(DefinitionKind::Rule, &rule.name, Some(&rule.encode_to_vec())).await
     }
 
     pub async fn end(&self, endpoint: &str) -> anyhow::Result<()> {

@@ -1,7 +1,8 @@
 //! What falls into one group is told together: once, when its time has come, by whichever process, over every restart.
 
 use cornjacket_domain::Timestamp;
-use cornjacket_proto::actions::{AlarmRule, Grouping, Rule, Severity, Silence, silence};
+use cornjacket_proto::actions::active_times::TimeRange;
+use cornjacket_proto::actions::{ActiveTimes, AlarmRule, Grouping, Rule, Severity, Silence, silence};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
 use cornjacket_store::{DecidedEvent, Decision, DefinitionKind, DeliveryFilter, Outcome};
@@ -17,6 +18,7 @@ laws!(
     one_alone_is_told_as_it_is,
     a_group_of_alarms_is_one_that_is_told_again_while_one_lasts,
     what_is_silenced_or_taken_on_is_not_told_again,
+    outside_of_its_active_times_a_rule_tells_nothing_again,
 );
 
 const fn seconds(seconds: i64) -> prost_types::Duration {
@@ -37,7 +39,7 @@ fn rule(grouping: Grouping) -> Rule {
 async fn begin(bed: &Bed, rule: &Rule) -> anyhow::Result<()> {
     bed.define(&endpoint("pager")).await?;
     bed.define(&endpoint("chat")).await?;
-    bed.redefine(DefinitionKind::Rule, &rule.name, Some(&rule.encode_to_vec())).await
+    bed.rule(rule).await
 }
 
 fn event(position: u64, source: &str, subject: &str) -> Event {
@@ -240,5 +242,17 @@ async fn what_is_silenced_or_taken_on_is_not_told_again(bed: Bed) -> anyhow::Res
     assert_eq!(all.len(), 2, "{all:?}");
     assert_eq!(all[1].0, began + SECOND * 1_210);
     assert!(all[1].2.event.as_ref().is_some_and(|event| event.subject == "pump-1"));
+    Ok(())
+}
+
+async fn outside_of_its_active_times_a_rule_tells_nothing_again(bed: Bed) -> anyhow::Result<()> {
+    // Laws begin at 22:13:20, UTC.
+    let evening = TimeRange { start: "20:00".into(), end: "22:20".into(), ..TimeRange::default() };
+    let active_times = Some(ActiveTimes { ranges: vec![evening], ..ActiveTimes::default() });
+    begin(&bed, &Rule { active_times, ..alarms(120) }).await?;
+    let began = bed.now();
+    bed.decide(&[event(1, "sensors", "pump-1")]).await?;
+    bed.run(&mut [bed.desk(None)?], began + MINUTE * 60, |_| Answer::Good).await?;
+    assert_eq!(told(&bed).await?.len(), 4, "told, and told again until 22:20");
     Ok(())
 }
