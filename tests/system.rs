@@ -66,5 +66,6 @@ mod system {
     mod told;
     mod told_crash;
     mod told_quiet;
+    mod told_rotated;
     mod traces;
 }

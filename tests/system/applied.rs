@@ -22,17 +22,17 @@ fn rules() -> anyhow::Result<String> {
 }
 
 /// Verbs beside a running one.
-fn verbs(cornjacket: &Cornjacket) -> anyhow::Result<Program> {
+pub(super) fn verbs(cornjacket: &Cornjacket) -> anyhow::Result<Program> {
     let actions = format!("127.0.0.1:{}", cornjacket.actions);
     Ok(operator()?.env("CORNJACKET__ACTIONS__LISTEN", actions))
 }
 
-async fn says(verbs: &Program, arguments: &[&str]) -> anyhow::Result<String> {
+pub(super) async fn says(verbs: &Program, arguments: &[&str]) -> anyhow::Result<String> {
     verbs.clone().args(arguments.iter().copied()).output(DEADLINE).await
 }
 
 /// Makes an endpoint as a person does: what it prints on standard output alone.
-async fn key(verbs: &Program, url: &str) -> anyhow::Result<String> {
+pub(super) async fn key(verbs: &Program, url: &str) -> anyhow::Result<String> {
     let made = says(verbs, &["endpoints", "create", "pager", "webhook", "--url", url]).await?;
     let key = made.split_whitespace().find(|word| word.starts_with("whsec_"));
     Ok(key.with_context(|| made.clone())?.to_owned())

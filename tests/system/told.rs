@@ -90,7 +90,11 @@ pub(super) async fn explained(
 }
 
 /// A receiver as others write it, on that port, with that key.
-async fn python_receiver(folder: &std::path::Path, port: u16, key: &str) -> anyhow::Result<Process> {
+pub(super) async fn python_receiver(
+    folder: &std::path::Path,
+    port: u16,
+    key: &str,
+) -> anyhow::Result<Process> {
     let python: Program = tool("python");
     let program = python.args([RECEIVER, &port.to_string(), key]).log(folder.join("receiver"));
     let mut receiver = program.spawn()?;
@@ -100,7 +104,7 @@ async fn python_receiver(folder: &std::path::Path, port: u16, key: &str) -> anyh
 }
 
 /// What it has verified, or refused.
-fn verified(receiver: &Process) -> Vec<Value> {
+pub(super) fn verified(receiver: &Process) -> Vec<Value> {
     receiver.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 

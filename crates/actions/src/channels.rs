@@ -71,6 +71,18 @@ pub fn open(endpoint: &Endpoint, secrets: &[SecretString]) -> Result<Box<dyn Cha
     }
 }
 
+/// What the channel of an endpoint is called.
+pub const fn name(endpoint: &Endpoint) -> &'static str {
+    match endpoint.channel {
+        Some(endpoint::Channel::Webhook(_)) => "webhook",
+        Some(endpoint::Channel::Http(_)) => "http",
+        Some(endpoint::Channel::Slack(_)) => "slack",
+        Some(endpoint::Channel::Pagerduty(_)) => "pagerduty",
+        Some(endpoint::Channel::Email(_)) => "email",
+        None => "",
+    }
+}
+
 fn boxed(channel: impl Channel + 'static) -> Box<dyn Channel> {
     Box::new(channel)
 }

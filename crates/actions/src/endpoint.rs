@@ -117,21 +117,26 @@ impl Makers {
         }
     }
 
-    /// The channel of an endpoint that is kept, with its secret as it is kept.
-    pub fn open(&self, endpoint: &Endpoint, sealed: Option<&[u8]>) -> Result<Box<dyn Channel>, String> {
-        let secrets = match (sealed, &self.secrets) {
-            (None, _) => Vec::new(),
-            (Some(_), None) => {
-                return Err("actions.secret_key is not set: its secret cannot be opened".into());
-            }
-            (Some(sealed), Some(secrets)) => {
-                vec![secrets.open(&endpoint.name, sealed).map_err(|error| error.to_string())?]
-            }
-        };
+    /// The channel of an endpoint that is kept, with its secrets as they are kept, the newest first.
+    pub fn open(&self, endpoint: &Endpoint, sealed: &[Vec<u8>]) -> Result<Box<dyn Channel>, String> {
+        let secrets = self.opened(&endpoint.name, sealed)?;
         channels::open(endpoint, &secrets).map_err(|problems| {
             let told = problems.iter().map(|one| format!("{} {}", one.field, one.description));
             told.collect::<Vec<_>>().join("; ")
         })
+    }
+
+    fn opened(&self, name: &str, sealed: &[Vec<u8>]) -> Result<Vec<SecretString>, String> {
+        let Some((last, former)) = sealed.split_first() else { return Ok(Vec::new()) };
+        let secrets = self.secrets.as_ref();
+        let secrets = secrets.ok_or("actions.secret_key is not set: its secret cannot be opened")?;
+        let mut opened = vec![secrets.open(name, last).map_err(|error| error.to_string())?];
+        // One that is lost helps nobody who waits: who has changed over is told with the last one.
+        opened.extend(former.iter().filter_map(|sealed| {
+            let former = secrets.open(name, sealed);
+            former.inspect_err(|error| tracing::warn!(%error, name, "a former secret cannot be opened")).ok()
+        }));
+        Ok(opened)
     }
 }
 

@@ -85,6 +85,18 @@ impl Definitions {
     }
 }
 
+/// Secrets that an endpoint has had and that are good for a while beside the last one, at the most.
+pub const MOST_FORMER_SECRETS: u8 = 10;
+
+/// A secret that takes the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewSecret<'a> {
+    /// It, sealed.
+    pub sealed: &'a [u8],
+    /// Until when those before it are good as well, at the longest; with a time that is not to come they no longer are.
+    pub former_until: Timestamp,
+}
+
 /// A change to what is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct Redefinition<'a> {
@@ -96,8 +108,8 @@ pub struct Redefinition<'a> {
     pub name: &'a str,
     /// What it says from now on; nothing ends it.
     pub bytes: Option<&'a [u8]>,
-    /// An endpoint's secret, sealed; nothing leaves it as it is. It goes with the endpoint.
-    pub secret: Option<&'a [u8]>,
+    /// An endpoint's secret; nothing leaves it as it is. All of them go with the endpoint.
+    pub secret: Option<NewSecret<'a>>,
     /// Whether an endpoint that was not well is one again that nothing is known of.
     pub forgives: bool,
     /// Who does it.
@@ -124,8 +136,9 @@ pub trait Defining: Debug + Send + Sync {
     /// Changes something, if nothing else was changed since it was looked at.
     async fn redefine(&self, change: &Redefinition<'_>) -> Result<Redefined, StoreError>;
 
-    /// An endpoint's secret, sealed; nothing when it has none.
-    async fn secret(&self, endpoint: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// An endpoint's secrets that are good at that time, sealed: the last one, and those before it, the newest first. None when it
+    /// has none.
+    async fn secrets(&self, endpoint: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError>;
 }
 
 /// What is defined, within a transaction.

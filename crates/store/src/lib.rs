@@ -39,7 +39,8 @@ pub use dead_letters::{
     DeadLetter, DeadLetters, DeadLettersTx, LetterFilter, LetterId, ParkedQueue, Settled, Settlement,
 };
 pub use definitions::{
-    Defining, Definition, DefinitionKind, Definitions, DefinitionsTx, Redefined, Redefinition, Signature,
+    Defining, Definition, DefinitionKind, Definitions, DefinitionsTx, MOST_FORMER_SECRETS, NewSecret,
+    Redefined, Redefinition, Signature,
 };
 pub use deliveries::{
     Attempt, AttemptResult, Deliveries, DeliveriesTx, Delivery, DeliveryFilter, DeliveryState, Health,

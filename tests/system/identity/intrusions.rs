@@ -102,6 +102,7 @@ pub fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("ActionService.ResendDelivery", json!({"id": "d"}), Refused, Refused),
         ("ActionService.ResendDeliveries", json!({"endpoint": "e"}), Refused, Refused),
         ("ActionService.TestEndpoint", json!({"name": "e"}), Refused, Refused),
+        ("ActionService.RotateEndpointSecret", json!({"name": "e"}), Refused, Refused),
         ("ActionService.ListDeliveries", json!({}), Refused, Refused),
         ("ActionService.GetDelivery", json!({"id": "d"}), Refused, Refused),
         (

@@ -10,6 +10,7 @@ mod isolation;
 mod limits;
 mod retries;
 mod services;
+mod rotation;
 
 /// Runs each law of a module on each store.
 macro_rules! laws {

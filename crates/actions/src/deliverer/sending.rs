@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cornjacket_bus::trace;
+use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::attempt;
 use cornjacket_store::{AttemptResult, Delivery};
 use prost::Message as _;
@@ -31,12 +32,13 @@ pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delive
     trace::join(&span, cause.iter());
     let attempt = async {
         let message = message.map_err(|error| format!("what is to be told does not decode: {error}"))?;
-        let channel = open(&ports, &receiver).await?;
+        let now = ports.clock.now();
+        let channel = open(&ports, &receiver, now).await?;
         let traceparent = trace::traceparent(&Span::current());
         let telling = Telling {
             id: &delivery.told.id,
             message: &message,
-            now: ports.clock.now(),
+            now,
             deadline: receiver.terms.timeout,
             traceparent: traceparent.as_deref(),
         };
@@ -46,9 +48,9 @@ pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delive
     finished(&receiver, delivery, attempted)
 }
 
-async fn open(ports: &Ports, receiver: &Receiver) -> Result<Box<dyn Channel>, String> {
-    let sealed = ports.defining.secret(&receiver.endpoint.name).await.map_err(|error| error.to_string())?;
-    ports.makers.open(&receiver.endpoint, sealed.as_deref())
+async fn open(ports: &Ports, receiver: &Receiver, now: Timestamp) -> Result<Box<dyn Channel>, String> {
+    let sealed = ports.defining.secrets(&receiver.endpoint.name, now).await;
+    ports.makers.open(&receiver.endpoint, &sealed.map_err(|error| error.to_string())?)
 }
 
 fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted, String>) -> Finished {

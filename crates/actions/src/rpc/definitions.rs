@@ -1,9 +1,10 @@
 //! What rules and endpoints have in common: changed by who has seen the last change, listed by name.
 
+use cornjacket_domain::Timestamp;
 use cornjacket_domain::page::{self, Cursor};
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::audit::Action;
-use cornjacket_store::{Definition, DefinitionKind, Definitions, Redefined, Redefinition};
+use cornjacket_store::{Definition, DefinitionKind, Definitions, NewSecret, Redefined, Redefinition};
 
 use super::{ActionRpc, no_such, store_failed};
 
@@ -15,10 +16,19 @@ const TRIES: u32 = 8;
 pub struct Change {
     /// What it says from now on; nothing ends it.
     pub bytes: Option<Vec<u8>>,
-    /// A secret that it has from now on, sealed.
-    pub secret: Option<Vec<u8>>,
+    /// A secret that it has from now on.
+    pub secret: Option<Sealed>,
     /// Whether an endpoint begins anew as one that is well.
     pub forgives: bool,
+}
+
+/// A secret that takes the place of the one before.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// It, under the key of the settings.
+    pub envelope: Vec<u8>,
+    /// Until when those before it are good as well.
+    pub former_until: Timestamp,
 }
 
 impl Change {
@@ -70,7 +80,9 @@ impl ActionRpc {
                 kind: changing.kind,
                 name: changing.name,
                 bytes: bytes.as_deref(),
-                secret: secret.as_deref(),
+                secret: secret
+                    .as_ref()
+                    .map(|secret| NewSecret { sealed: &secret.envelope, former_until: secret.former_until }),
                 forgives,
                 by: changing.action.caller.name(),
                 now: self.clock.now(),

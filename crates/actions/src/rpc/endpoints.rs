@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::time::Duration;
 
 use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_domain::{Invalid, Timestamp};
@@ -17,12 +18,12 @@ use prost::Message as _;
 use secrecy::SecretString;
 use tonic::Request;
 
-use super::definitions::{Change, Changing, etag, found, is_new, is_seen, named, page};
+use super::definitions::{Change, Changing, Sealed, etag, found, is_new, is_seen, named, page};
 use super::{ActionRpc, caller_of, required, store_failed};
 use crate::channels::secret;
-use crate::signing::Key;
+use crate::signing::{Key, SigningError};
 
-const ENDPOINT: DefinitionKind = DefinitionKind::Endpoint;
+pub(super) const ENDPOINT: DefinitionKind = DefinitionKind::Endpoint;
 
 pub(super) async fn create(
     rpc: &ActionRpc,
@@ -31,14 +32,11 @@ pub(super) async fn create(
     let caller = caller_of(&request)?;
     let mut endpoint = stated(request.into_inner().endpoint)?;
     let given = secret::take(&mut endpoint);
-    let key = secret::made(&endpoint).map_err(|error| {
-        tracing::error!(%error, "an endpoint's secret could not be made");
-        Failure::new(ErrorKind::Internal, "its secret could not be made")
-    })?;
+    let key = secret::made(&endpoint).map_err(|error| not_made(&error))?;
     let verification_key = key.as_ref().map(Key::verification).unwrap_or_default();
     let text = key.as_ref().map(Key::secret).or_else(|| given.as_ref().map(|given| given.text.clone()));
     check(rpc, &endpoint, text.as_slice())?;
-    let sealed = text.map(|text| seal(rpc, &endpoint.name, &text)).transpose()?;
+    let sealed = text.map(|text| seal(rpc, &endpoint.name, &text, Duration::ZERO)).transpose()?;
     endpoint.secret_hint = given.map(|given| given.hint).unwrap_or_default();
     let action = Action::new(&caller, "create", format!("endpoints/{}", endpoint.name));
     let changing = Changing { kind: ENDPOINT, name: &endpoint.name, action };
@@ -87,7 +85,8 @@ pub(super) async fn update(
         None => secret_of(rpc, &endpoint.name).await?,
     };
     check(rpc, &endpoint, text.as_slice())?;
-    let sealed = given.as_ref().map(|given| seal(rpc, &endpoint.name, &given.text)).transpose()?;
+    let sealed = given.as_ref().map(|given| seal(rpc, &endpoint.name, &given.text, Duration::ZERO));
+    let sealed = sealed.transpose()?;
     let health = health(rpc).await?;
     let is_given_up = health.get(&endpoint.name).is_some_and(|health| health.disabled.is_some());
     let action = Action::new(&caller, "update", format!("endpoints/{}", endpoint.name));
@@ -135,28 +134,40 @@ fn check(rpc: &ActionRpc, endpoint: &Endpoint, secrets: &[SecretString]) -> Resu
 
 /// The secret that is kept. One that the settings have no key for is as if there were none: attempts say so.
 async fn secret_of(rpc: &ActionRpc, name: &str) -> Result<Option<SecretString>, Failure> {
-    let sealed = rpc.defining.secret(name).await.map_err(|error| store_failed(&error))?;
-    let (Some(sealed), Some(secrets)) = (sealed, &rpc.makers.secrets) else { return Ok(None) };
-    let opened = secrets.open(name, &sealed);
+    let sealed = rpc.defining.secrets(name, rpc.clock.now()).await.map_err(|error| store_failed(&error))?;
+    let (Some(last), Some(secrets)) = (sealed.first(), &rpc.makers.secrets) else { return Ok(None) };
+    let opened = secrets.open(name, last);
     Ok(opened
         .inspect_err(|error| tracing::warn!(%error, name, "an endpoint's secret could not be opened"))
         .ok())
 }
 
-fn seal(rpc: &ActionRpc, name: &str, secret: &SecretString) -> Result<Vec<u8>, Failure> {
+/// What its secret is from now on; those before it are good for so long.
+pub(super) fn seal(
+    rpc: &ActionRpc,
+    name: &str,
+    secret: &SecretString,
+    overlap: Duration,
+) -> Result<Sealed, Failure> {
     let Some(secrets) = &rpc.makers.secrets else {
         let message =
             "the endpoint has a secret, and this Cornjacket has no key to keep it under: actions.secret_key";
         return Err(Failure::new(ErrorKind::FailedPrecondition, message).with_reason("NO_SECRET_KEY", []));
     };
-    secrets.seal(name, secret).map_err(|error| {
+    let envelope = secrets.seal(name, secret).map_err(|error| {
         tracing::error!(%error, "an endpoint's secret could not be sealed");
         Failure::new(ErrorKind::Internal, "its secret could not be sealed")
-    })
+    })?;
+    Ok(Sealed { envelope, former_until: rpc.clock.now() + overlap })
+}
+
+pub(super) fn not_made(error: &SigningError) -> Failure {
+    tracing::error!(%error, "an endpoint's secret could not be made");
+    Failure::new(ErrorKind::Internal, "its secret could not be made")
 }
 
 /// Another channel, or another kind of signature, needs another secret; and what waits was written for this one.
-fn is_told_alike(before: &Endpoint, after: &Endpoint) -> Result<(), Failure> {
+pub(super) fn is_told_alike(before: &Endpoint, after: &Endpoint) -> Result<(), Failure> {
     let message = match (&before.channel, &after.channel) {
         (Some(Channel::Webhook(before)), Some(Channel::Webhook(after))) => {
             let is_ed25519 = |webhook: &Webhook| webhook.signing() == Signing::Ed25519;
@@ -208,11 +219,11 @@ fn kept(endpoint: &Endpoint) -> Endpoint {
     }
 }
 
-async fn health(rpc: &ActionRpc) -> Result<HashMap<String, cornjacket_store::Health>, Failure> {
+pub(super) async fn health(rpc: &ActionRpc) -> Result<HashMap<String, cornjacket_store::Health>, Failure> {
     rpc.deliveries.health().await.map_err(|error| store_failed(&error))
 }
 
-fn decode(definition: &Definition) -> Result<Endpoint, Failure> {
+pub(super) fn decode(definition: &Definition) -> Result<Endpoint, Failure> {
     Endpoint::decode(definition.bytes.as_slice()).map_err(|error| {
         tracing::error!(%error, endpoint = definition.name, "an endpoint that is kept does not decode");
         Failure::new(ErrorKind::Internal, "the endpoint that is kept does not decode")
@@ -220,7 +231,7 @@ fn decode(definition: &Definition) -> Result<Endpoint, Failure> {
 }
 
 /// An endpoint as it is, with what the store knows of it.
-fn to_proto(
+pub(super) fn to_proto(
     definition: &Definition,
     health: &HashMap<String, cornjacket_store::Health>,
 ) -> Result<Endpoint, Failure> {

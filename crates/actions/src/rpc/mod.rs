@@ -6,6 +6,7 @@ mod deliveries;
 mod endpoints;
 mod explain;
 mod resend;
+mod rotate_secret;
 mod rules;
 mod silences;
 mod test_endpoint;
@@ -23,9 +24,9 @@ use cornjacket_proto::actions::{
     GetEndpointResponse, GetRuleRequest, GetRuleResponse, ListAlarmsRequest, ListAlarmsResponse,
     ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse,
     ListRulesRequest, ListRulesResponse, ListSilencesRequest, ListSilencesResponse, ResendDeliveriesRequest,
-    ResendDeliveriesResponse, ResendDeliveryRequest, ResendDeliveryResponse, TestEndpointRequest,
-    TestEndpointResponse, UpdateEndpointRequest, UpdateEndpointResponse, UpdateRuleRequest,
-    UpdateRuleResponse,
+    ResendDeliveriesResponse, ResendDeliveryRequest, ResendDeliveryResponse, RotateEndpointSecretRequest,
+    RotateEndpointSecretResponse, TestEndpointRequest, TestEndpointResponse, UpdateEndpointRequest,
+    UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{Alarms, Defining, Deliveries, EventLog, Ledger, Offsets, Snapshots, StoreError};
@@ -196,6 +197,13 @@ impl ActionService for ActionRpc {
     ) -> Result<Response<TestEndpointResponse>, Status> {
         let attempt = Some(test_endpoint::test(self, request).await?);
         Ok(Response::new(TestEndpointResponse { attempt }))
+    }
+
+    async fn rotate_endpoint_secret(
+        &self,
+        request: Request<RotateEndpointSecretRequest>,
+    ) -> Result<Response<RotateEndpointSecretResponse>, Status> {
+        Ok(Response::new(rotate_secret::rotate(self, request).await?))
     }
 
     async fn list_alarms(

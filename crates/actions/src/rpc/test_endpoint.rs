@@ -26,15 +26,15 @@ pub(super) async fn test(rpc: &ActionRpc, request: Request<TestEndpointRequest>)
     required("name", &name)?;
     let definitions = rpc.defined().await?;
     let definition = found(&definitions, DefinitionKind::Endpoint, &name)?;
-    let sealed = rpc.defining.secret(&name).await.map_err(|error| store_failed(&error))?;
+    let now = rpc.clock.now();
+    let sealed = rpc.defining.secrets(&name, now).await.map_err(|error| store_failed(&error))?;
     let unfit = |why: String| {
         let message = format!("the endpoint cannot be told anything: {why}");
         Failure::new(ErrorKind::FailedPrecondition, message).with_reason("UNUSABLE", [])
     };
     let endpoint = Endpoint::decode(definition.bytes.as_slice()).map_err(|error| unfit(error.to_string()))?;
     let terms = Terms::try_new(&endpoint).map_err(|problems| unfit(format!("{problems:?}")))?;
-    let channel = rpc.makers.open(&endpoint, sealed.as_deref()).map_err(unfit)?;
-    let now = rpc.clock.now();
+    let channel = rpc.makers.open(&endpoint, &sealed).map_err(unfit)?;
     Action::new(&caller, "test", format!("endpoints/{name}")).record(rpc.log.as_ref(), now).await?;
     let id = id_of(["test", &name, &now.as_micros().to_string()]);
     let message = message(&name, &id, now.to_proto());

@@ -4,6 +4,7 @@ mod create;
 mod email;
 mod http_request;
 mod pagerduty;
+mod rotate;
 mod slack;
 mod webhook;
 
@@ -15,6 +16,7 @@ use cornjacket_proto::actions::{
 };
 
 use self::create::Create;
+use self::rotate::Rotate;
 use super::client::{Server, told};
 use super::{json, pages, table};
 use crate::config::Settings;
@@ -55,6 +57,9 @@ enum Verb {
         /// Its name.
         name: String,
     },
+    /// Sign what a webhook is told with a new key, and for a while with those before it as well. What its receiver verifies with
+    /// from now on is printed: this once.
+    Rotate(Rotate),
     /// End an endpoint that no rule names.
     Delete {
         /// Its name.
@@ -77,6 +82,7 @@ impl Endpoints {
                 Verb::Disable { name } => set_disabled(server, settings, name, true).await,
                 Verb::Enable { name } => set_disabled(server, settings, name, false).await,
                 Verb::Test { name } => test(server, settings, name).await,
+                Verb::Rotate(rotate) => rotate.run(server, settings).await,
                 Verb::Delete { name } => delete(server, settings, name).await,
             }
         })

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cornjacket_domain::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::PostgresStore;
 use super::event_log::{from_sql, to_sql};
 use super::offsets::PostgresTx;
+use super::secrets;
 use crate::StoreError;
 use crate::definitions::{
     Defining, Definition, DefinitionKind, Definitions, DefinitionsTx, Redefined, Redefinition, Signature,
@@ -31,10 +33,6 @@ const DEFINE: &str = "insert into actions.definitions
     on conflict (kind, name) do update set version = excluded.version, definition = excluded.definition,
         changed_by = excluded.changed_by, changed_at = excluded.changed_at";
 const END: &str = "delete from actions.definitions where kind = $1 and name = $2";
-const SECRET: &str = "select sealed from actions.secrets where endpoint = $1";
-const SEAL: &str = "insert into actions.secrets (endpoint, sealed) values ($1, $2)
-    on conflict (endpoint) do update set sealed = excluded.sealed";
-const FORGET_SECRET: &str = "delete from actions.secrets where endpoint = $1";
 const FORGIVE: &str = "delete from actions.health where endpoint = $1";
 
 /// What is defined in a [`PostgresStore`].
@@ -65,8 +63,8 @@ impl Defining for PostgresDefining {
         Ok(Redefined::Done)
     }
 
-    async fn secret(&self, endpoint: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar(SECRET).bind(endpoint).fetch_optional(&self.0.effects).await?)
+    async fn secrets(&self, endpoint: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
+        secrets::good_at(&self.0.effects, endpoint, now).await
     }
 }
 
@@ -120,11 +118,10 @@ async fn write(connection: &mut PgConnection, change: &Redefinition<'_>) -> Resu
     if change.kind != DefinitionKind::Endpoint {
         return Ok(());
     }
-    if let Some(secret) = change.secret {
-        sqlx::query(SEAL).bind(name).bind(secret).execute(&mut *connection).await?;
-    }
     if change.bytes.is_none() {
-        sqlx::query(FORGET_SECRET).bind(name).execute(&mut *connection).await?;
+        secrets::forget(&mut *connection, name).await?;
+    } else {
+        secrets::change(&mut *connection, change).await?;
     }
     if change.forgives {
         sqlx::query(FORGIVE).bind(name).execute(&mut *connection).await?;

@@ -21,6 +21,7 @@ mod rebuild;
 mod relay;
 pub(crate) mod retention;
 mod scoring;
+mod secrets;
 mod sending;
 mod series;
 pub(crate) mod snapshot;

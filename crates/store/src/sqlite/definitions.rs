@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::SqliteStore;
 use super::offsets::SqliteTx;
+use super::secrets;
 use crate::StoreError;
 use crate::definitions::{
     Defining, Definition, DefinitionKind, Definitions, DefinitionsTx, Redefined, Redefinition, Signature,
@@ -31,10 +32,6 @@ const DEFINE: &str = "insert into definitions
         changed_by = excluded.changed_by, changed_at = excluded.changed_at";
 const END: &str = "delete from definitions where kind = ?1 and name = ?2";
 const SYNC: &str = "pragma wal_checkpoint(passive)";
-const SECRET: &str = "select sealed from secrets where endpoint = ?1";
-const SEAL: &str = "insert into secrets (endpoint, sealed) values (?1, ?2)
-    on conflict (endpoint) do update set sealed = excluded.sealed";
-const FORGET_SECRET: &str = "delete from secrets where endpoint = ?1";
 const FORGIVE: &str = "delete from health where endpoint = ?1";
 
 /// What is defined in a [`SqliteStore`].
@@ -67,8 +64,8 @@ impl Defining for SqliteDefining {
         Ok(Redefined::Done)
     }
 
-    async fn secret(&self, endpoint: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar(SECRET).bind(endpoint).fetch_optional(&self.0.timeseries.reader).await?)
+    async fn secrets(&self, endpoint: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
+        secrets::good_at(&self.0.timeseries.reader, endpoint, now).await
     }
 }
 
@@ -123,11 +120,10 @@ async fn write(connection: &mut SqliteConnection, change: &Redefinition<'_>) -> 
     if change.kind != DefinitionKind::Endpoint {
         return Ok(());
     }
-    if let Some(secret) = change.secret {
-        sqlx::query(SEAL).bind(name).bind(secret).execute(&mut *connection).await?;
-    }
     if change.bytes.is_none() {
-        sqlx::query(FORGET_SECRET).bind(name).execute(&mut *connection).await?;
+        secrets::forget(&mut *connection, name).await?;
+    } else {
+        secrets::change(&mut *connection, change).await?;
     }
     if change.forgives {
         sqlx::query(FORGIVE).bind(name).execute(&mut *connection).await?;

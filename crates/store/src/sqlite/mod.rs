@@ -23,6 +23,7 @@ mod rebuild;
 mod retention;
 mod rows;
 mod scoring;
+mod secrets;
 mod sending;
 mod series;
 mod snapshot;

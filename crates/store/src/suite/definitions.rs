@@ -1,12 +1,19 @@
 //! The laws of [`Defining`](crate::Defining) and of what a transaction sees of it.
 
+use std::time::Duration;
+
+use cornjacket_domain::Timestamp;
+
 use super::fixtures::{clock, noon};
 use super::{Backend, laws};
-use crate::{DefinitionKind, Definitions, Redefined, Redefinition, Store};
+use crate::{DefinitionKind, Definitions, MOST_FORMER_SECRETS, NewSecret, Redefined, Redefinition, Store};
 
 laws!(
     of_two_changes_to_what_both_have_seen_one_is_made,
     versions_go_on_over_a_deletion_and_secrets_do_not,
+    former_secrets_are_good_until_their_time_and_no_longer,
+    of_many_former_secrets_the_last_are_good,
+    secrets_of_one_endpoint_are_of_no_other,
     a_transaction_sees_what_is_defined,
 );
 
@@ -43,16 +50,94 @@ async fn of_two_changes_to_what_both_have_seen_one_is_made(backend: Backend) -> 
 async fn versions_go_on_over_a_deletion_and_secrets_do_not(backend: Backend) -> anyhow::Result<()> {
     use DefinitionKind::Endpoint;
     let store = backend.open(clock()).await?;
-    let sealed = Redefinition { secret: Some(b"sealed"), ..change(0, Endpoint, Some(b"door")) };
+    let sealed =
+        Redefinition { secret: Some(secret(b"sealed", noon())), ..change(0, Endpoint, Some(b"door")) };
     redefine(&store, sealed).await?;
     redefine(&store, change(1, Endpoint, Some(b"gate"))).await?;
-    assert_eq!(store.defining.secret("pager").await?.as_deref(), Some(b"sealed".as_slice()));
-    redefine(&store, change(2, Endpoint, None)).await?;
-    assert_eq!(store.defining.secret("pager").await?, None);
-    assert_eq!(store.defining.read().await?, Definitions { revision: 3, all: Vec::new() });
-    redefine(&store, change(3, Endpoint, Some(b"new"))).await?;
-    assert_eq!(seen(&store.defining.read().await?), [(Endpoint, 3, b"new".as_slice())]);
-    assert_eq!(store.defining.secret("pager").await?, None, "of another one");
+    assert_eq!(good(&store, noon()).await?, ["sealed"]);
+    let rotated = secret(b"another", noon() + HOUR);
+    redefine(&store, Redefinition { secret: Some(rotated), ..change(2, Endpoint, Some(b"gate")) }).await?;
+    assert_eq!(good(&store, noon()).await?, ["another", "sealed"]);
+    redefine(&store, change(3, Endpoint, None)).await?;
+    assert_eq!(good(&store, noon()).await?, [""; 0]);
+    assert_eq!(store.defining.read().await?, Definitions { revision: 4, all: Vec::new() });
+    redefine(&store, change(4, Endpoint, Some(b"new"))).await?;
+    assert_eq!(seen(&store.defining.read().await?), [(Endpoint, 4, b"new".as_slice())]);
+    assert_eq!(good(&store, noon()).await?, [""; 0], "of another one");
+    Ok(())
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+const fn secret(sealed: &[u8], former_until: Timestamp) -> NewSecret<'_> {
+    NewSecret { sealed, former_until }
+}
+
+/// Gives the endpoint a secret; those before it are good for so long.
+pub(super) async fn rotate(
+    store: &Store,
+    sealed: &str,
+    now: Timestamp,
+    overlap: Duration,
+) -> anyhow::Result<()> {
+    let revision = store.defining.read().await?.revision;
+    let secret = Some(secret(sealed.as_bytes(), now + overlap));
+    let change = change(revision, DefinitionKind::Endpoint, Some(b"door"));
+    assert_eq!(redefine(store, Redefinition { secret, now, ..change }).await?, Redefined::Done);
+    Ok(())
+}
+
+/// The secrets of the endpoint that are good at that time.
+pub(super) async fn good(store: &Store, now: Timestamp) -> anyhow::Result<Vec<String>> {
+    let sealed = store.defining.secrets("pager", now).await?;
+    Ok(sealed.into_iter().map(String::from_utf8).collect::<Result<_, _>>()?)
+}
+
+async fn former_secrets_are_good_until_their_time_and_no_longer(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    rotate(&store, "1", noon(), HOUR).await?;
+    rotate(&store, "2", noon(), HOUR * 3).await?;
+    let later = noon() + HOUR;
+    rotate(&store, "3", later, HOUR).await?;
+    assert_eq!(good(&store, later).await?, ["3", "2", "1"], "the newest first");
+    assert_eq!(good(&store, later + HOUR).await?, ["3"], "none outlasts what was wanted last");
+    // Kept as it is, by whoever looks at another time.
+    assert_eq!(good(&store, later + HOUR - Duration::from_micros(1)).await?, ["3", "2", "1"]);
+    // What is over goes with the next change.
+    let revision = store.defining.read().await?.revision;
+    let change = change(revision, DefinitionKind::Endpoint, Some(b"gate"));
+    redefine(&store, Redefinition { now: later + HOUR, ..change }).await?;
+    assert_eq!(good(&store, later).await?, ["3"], "it is not kept");
+    rotate(&store, "4", later, HOUR).await?;
+    rotate(&store, "5", later, Duration::ZERO).await?;
+    assert_eq!(good(&store, noon()).await?, ["5"], "at once is at once, for all of them");
+    Ok(())
+}
+
+async fn of_many_former_secrets_the_last_are_good(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let most = usize::from(MOST_FORMER_SECRETS);
+    for number in 0..most + 3 {
+        rotate(&store, &number.to_string(), noon(), HOUR).await?;
+    }
+    let wanted: Vec<String> = (0..most + 3).rev().take(most + 1).map(|number| number.to_string()).collect();
+    assert_eq!(good(&store, noon()).await?, wanted);
+    Ok(())
+}
+
+async fn secrets_of_one_endpoint_are_of_no_other(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    rotate(&store, "1", noon(), HOUR).await?;
+    rotate(&store, "2", noon(), HOUR).await?;
+    let of = async |name: &'static str, secret: Option<NewSecret<'static>>, bytes: Option<&'static [u8]>| {
+        let revision = store.defining.read().await?.revision;
+        let change = change(revision, DefinitionKind::Endpoint, bytes);
+        redefine(&store, Redefinition { name, secret, ..change }).await
+    };
+    of("mail", Some(secret(b"a", noon())), Some(b"mail")).await?;
+    of("mail", Some(secret(b"b", noon())), Some(b"mail")).await?;
+    of("mail", None, None).await?;
+    assert_eq!(good(&store, noon()).await?, ["2", "1"]);
     Ok(())
 }
 

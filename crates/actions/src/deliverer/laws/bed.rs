@@ -18,11 +18,14 @@ use crate::deliverer::desk::Chosen;
 use crate::deliverer::{Desk, Options, Ports};
 use crate::endpoint::Makers;
 use crate::limits::Rate;
+use crate::secrets::Secrets;
 use crate::settle::{Finished, outcome};
 use crate::{Dispatcher, Message, testing};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_mins(1);
+/// What secrets are kept under.
+const KEY: &str = "YSBrZXkgdGhhdCBpcyBnb29kIGZvciB0ZXN0cyAhISE=";
 /// What the settings say where nobody says anything else.
 pub const DEFAULT_RATE: Option<Rate> = Some(Rate { count: 10, per: MINUTE });
 
@@ -66,15 +69,20 @@ impl Bed {
 
     /// What a process has.
     pub fn desk(&self, rate: Option<Rate>) -> anyhow::Result<Desk> {
-        let makers = Makers { secrets: None, outside: crate::outside::tests::outside(&[])? };
-        let ports = Ports {
+        Ok(Desk::new(self.ports()?, Options { rate, in_flight: 1_000 }))
+    }
+
+    /// What it works on. Receivers may be on this machine.
+    pub fn ports(&self) -> anyhow::Result<Ports> {
+        let secrets = Some(Secrets::new(&[KEY.to_owned().into()])?);
+        let makers = Makers { secrets, outside: crate::outside::tests::outside(&["127.0.0.1"])? };
+        Ok(Ports {
             offsets: self.store.offsets.clone(),
             defining: self.store.defining.clone(),
             deliveries: self.store.deliveries.clone(),
             makers: Arc::new(makers),
             clock: self.clock.clone(),
-        };
-        Ok(Desk::new(ports, Options { rate, in_flight: 1_000 }))
+        })
     }
 
     pub fn now(&self) -> Timestamp {
