@@ -65,6 +65,7 @@ mod system {
     mod tls;
     mod told;
     mod told_crash;
+    mod told_kept;
     mod told_quiet;
     mod told_rotated;
     mod traces;

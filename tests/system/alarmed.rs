@@ -22,7 +22,7 @@ const SUBJECTS: u32 = 64;
 const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A rule whose alarm lasts while a device is too hot.
-fn hot(key: &str) -> Rule {
+pub(super) fn hot(key: &str) -> Rule {
     let alarm = AlarmRule {
         key: key.into(),
         clear_condition: "event.sensor_reading.measurements.all(m, m.value < 70.0)".into(),
@@ -34,7 +34,7 @@ fn hot(key: &str) -> Rule {
     }
 }
 
-async fn alarms(cornjacket: &Cornjacket) -> anyhow::Result<Vec<Alarm>> {
+pub(super) async fn alarms(cornjacket: &Cornjacket) -> anyhow::Result<Vec<Alarm>> {
     let request = ListAlarmsRequest::default();
     Ok(cornjacket.actions().await?.list_alarms(request).await?.into_inner().alarms)
 }

@@ -8,7 +8,7 @@ use cornjacket_proto::actions::{Endpoint, RateLimit, RetrySchedule};
 use secrecy::SecretString;
 
 use crate::channels::{self, Channel};
-use crate::limits::Rate;
+use crate::limits::{self, Rate};
 use crate::names;
 use crate::outside::Outside;
 use crate::secrets::Secrets;
@@ -19,7 +19,7 @@ const SLOTS: (u32, u32) = (4, 64);
 const TIMEOUT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1));
 /// Bounds of a limit.
 const MOST_ATTEMPTS: u32 = 10_000;
-const SPANS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+const SPANS: (Duration, Duration) = (Duration::from_secs(1), limits::LONGEST);
 
 /// How an endpoint is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use cornjacket_domain::Timestamp;
 
+/// No limit looks further back.
+pub const LONGEST: Duration = Duration::from_hours(1);
+
 /// At most `count` attempts in any span of `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

@@ -31,6 +31,7 @@ pub struct Retention {
     keep_dead_letters: Duration,
     keep_series: Duration,
     keep_states: Duration,
+    actions: cornjacket_actions::Retention,
 }
 
 impl Retention {
@@ -46,6 +47,11 @@ impl Retention {
             keep_dead_letters: days(settings.retention.dead_letter_days),
             keep_states: days(settings.retention.state_days),
             keep_series: days(settings.retention.series_days),
+            actions: cornjacket_actions::Retention::new(
+                store.action_retention.clone(),
+                store.defining.clone(),
+                settings.retention.actions(),
+            ),
         }
     }
 
@@ -71,6 +77,7 @@ impl Retention {
         if expired > 0 {
             tracing::warn!(expired, "gave up dead letters that nobody redrove in time");
         }
+        self.actions.apply(now).await?;
         metrics::counter!("cornjacket_retention_passes_total").increment(1);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Each port is a file here ([`event_log`]) with a file of the same name in `postgres/` and in `sqlite/`. `suite.rs`
 //! holds the laws of every port and runs them on both.
 
+pub mod action_retention;
 pub mod alarms;
 pub mod audit;
 pub mod consumers;
@@ -33,6 +34,7 @@ pub mod sqlite;
 mod tail;
 mod wakes;
 
+pub use action_retention::{ActionRetention, Aged, Dropped};
 pub use alarms::{Alarm, AlarmState, Alarms, AlarmsTx, Lasting};
 pub use consumers::{ConsumerReport, ConsumerStatus, Consumers, Gap, Orders};
 pub use dead_letters::{

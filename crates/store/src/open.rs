@@ -6,19 +6,20 @@ use std::sync::Arc;
 use cornjacket_domain::{Clock, Partitions};
 
 use crate::postgres::{
-    PostgresAlarms, PostgresConsumers, PostgresDeadLetters, PostgresDefining, PostgresDeliveries,
-    PostgresDevices, PostgresDoors, PostgresEventLog, PostgresLeases, PostgresLedger, PostgresModels,
-    PostgresOffsets, PostgresOutbox, PostgresOutlooks, PostgresRebuilds, PostgresSeriesRetention,
-    PostgresSnapshots, PostgresStore, RelayCheckpoint,
+    PostgresActionRetention, PostgresAlarms, PostgresConsumers, PostgresDeadLetters, PostgresDefining,
+    PostgresDeliveries, PostgresDevices, PostgresDoors, PostgresEventLog, PostgresLeases, PostgresLedger,
+    PostgresModels, PostgresOffsets, PostgresOutbox, PostgresOutlooks, PostgresRebuilds,
+    PostgresSeriesRetention, PostgresSnapshots, PostgresStore, RelayCheckpoint,
 };
 use crate::sqlite::{
-    SqliteAlarms, SqliteConsumers, SqliteDeadLetters, SqliteDefining, SqliteDeliveries, SqliteDevices,
-    SqliteDoors, SqliteEventLog, SqliteLeases, SqliteLedger, SqliteModels, SqliteOffsets, SqliteOutbox,
-    SqliteOutlooks, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots, SqliteStore,
+    SqliteActionRetention, SqliteAlarms, SqliteConsumers, SqliteDeadLetters, SqliteDefining,
+    SqliteDeliveries, SqliteDevices, SqliteDoors, SqliteEventLog, SqliteLeases, SqliteLedger, SqliteModels,
+    SqliteOffsets, SqliteOutbox, SqliteOutlooks, SqliteRebuilds, SqliteSeriesRetention, SqliteSnapshots,
+    SqliteStore,
 };
 use crate::{
-    Alarms, Consumers, DeadLetters, Defining, Deliveries, Devices, Doors, EventLog, Leases, Ledger, Models,
-    Offsets, Outbox, Outlooks, Rebuilds, SeriesRetention, Snapshots, StoreError,
+    ActionRetention, Alarms, Consumers, DeadLetters, Defining, Deliveries, Devices, Doors, EventLog, Leases,
+    Ledger, Models, Offsets, Outbox, Outlooks, Rebuilds, SeriesRetention, Snapshots, StoreError,
 };
 
 /// Every port onto one store.
@@ -48,6 +49,8 @@ pub struct Store {
     pub rebuilds: Arc<dyn Rebuilds>,
     /// Lets go of old samples.
     pub series_retention: Arc<dyn SeriesRetention>,
+    /// Lets go of what actions keep.
+    pub action_retention: Arc<dyn ActionRetention>,
     /// What series are watched with.
     pub models: Arc<dyn Models>,
     /// Anomalies on their way into the log.
@@ -125,6 +128,7 @@ impl Store {
             snapshots: Arc::new(SqliteSnapshots::new(store.clone())),
             rebuilds: Arc::new(SqliteRebuilds::new(store.clone())),
             series_retention: Arc::new(SqliteSeriesRetention::new(store.clone())),
+            action_retention: Arc::new(SqliteActionRetention::new(store.clone())),
             models: Arc::new(SqliteModels::new(store.clone())),
             outbox: Arc::new(SqliteOutbox::new(store.clone())),
             outlooks: Arc::new(SqliteOutlooks::new(store)),
@@ -150,6 +154,7 @@ impl Store {
             snapshots: Arc::new(PostgresSnapshots::new(store.clone())),
             rebuilds: Arc::new(PostgresRebuilds::new(store.clone())),
             series_retention: Arc::new(PostgresSeriesRetention::new(store.clone())),
+            action_retention: Arc::new(PostgresActionRetention::new(store.clone())),
             models: Arc::new(PostgresModels::new(store.clone())),
             outbox: Arc::new(PostgresOutbox::new(store.clone())),
             outlooks: Arc::new(PostgresOutlooks::new(store.clone())),

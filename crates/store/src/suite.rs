@@ -1,5 +1,6 @@
 //! The laws of every port, run on every backend.
 
+mod action_retention;
 mod alarms;
 mod consumers;
 mod copy;

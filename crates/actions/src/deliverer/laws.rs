@@ -9,8 +9,8 @@ mod groups;
 mod isolation;
 mod limits;
 mod retries;
-mod services;
 mod rotation;
+mod services;
 
 /// Runs each law of a module on each store.
 macro_rules! laws {

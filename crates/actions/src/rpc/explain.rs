@@ -85,6 +85,9 @@ async fn told_by(rpc: &ActionRpc, decision: &cornjacket_store::Decision) -> Resu
 fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store::Delivery]) -> String {
     let rule = &decision.rule;
     match decision.outcome {
+        Outcome::Sent if deliveries.is_empty() => {
+            format!("{rule} told it; what came of that is no longer kept")
+        }
         Outcome::Sent => format!("{rule} told it: {}", fates(deliveries)),
         Outcome::Grouped if deliveries.is_empty() => format!("{rule} tells it: {}", decision.reason),
         Outcome::Grouped => format!("{rule} told it with others of its group: {}", fates(deliveries)),

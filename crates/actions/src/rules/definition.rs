@@ -26,6 +26,8 @@ const SUBJECT_LENGTH: usize = 256;
 const WINDOW: Duration = Duration::from_mins(5);
 const MAX_AGE: Duration = Duration::from_hours(1);
 const WEEK: Duration = Duration::from_hours(7 * 24);
+/// No window is longer.
+pub const LONGEST_WINDOW: Duration = WEEK;
 
 impl Rule {
     /// Checks and compiles a definition; what is wrong is told by field, all of it. A definition is kept as it was sent: when it was

@@ -29,6 +29,7 @@ use cornjacket_proto::events::anomaly_detected::Severity as Found;
 use cornjacket_proto::events::event::Payload;
 
 pub use condition::ConditionFailed;
+pub use definition::LONGEST_WINDOW;
 pub use grouping::Pace;
 pub use snippets::Snippets;
 pub use template::{Escape, RenderFailed, Rendered};

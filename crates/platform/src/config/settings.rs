@@ -11,7 +11,7 @@ use cornjacket_query::projections::Parameters;
 use cornjacket_store::Durability;
 use serde::{Deserialize, Serialize};
 
-use super::{Actions, Inference, Sasl, Secret, Tls};
+use super::{Actions, Inference, Retention, Sasl, Secret, Tls};
 
 /// Names what is in this process.
 const EMBEDDED: &str = "embedded:";
@@ -196,23 +196,6 @@ pub enum LogFormat {
     Auto,
     Json,
     Pretty,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[allow(clippy::struct_field_names, reason = "the unit is part of a setting's name")]
-pub struct Retention {
-    pub log_days: u32,
-    pub state_days: u32,
-    pub series_days: u32,
-    pub dead_letter_days: u32,
-}
-
-impl Retention {
-    /// How long samples and roll-ups are kept.
-    pub const fn series(&self) -> Duration {
-        Duration::from_hours(24 * self.series_days as u64)
-    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

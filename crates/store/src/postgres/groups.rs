@@ -13,14 +13,11 @@ use super::offsets::PostgresTx;
 use crate::StoreError;
 use crate::groups::{Group, GroupKey, GroupsTx};
 
-// There is nothing to lock of a group that is not there yet.
-const MAKE: &str = "insert into actions.groups (rule, key, waiting)
+// One that is not there yet is made, and one that is there is written as it is: so each is locked, in order, and nobody lets go of it.
+const LOCK: &str = "insert into actions.groups as known (rule, key, waiting)
     select rule, key, ''::bytea from unnest($1::text[], $2::text[]) with ordinality as wanted (rule, key, place)
-    order by place on conflict do nothing";
-const LOCK: &str = "select g.rule, g.key, g.due_at, g.told_at, g.waiting from actions.groups g
-    join unnest($1::text[], $2::text[]) with ordinality as wanted (rule, key, place)
-        on g.rule = wanted.rule and g.key = wanted.key
-    order by wanted.place for update of g";
+    order by place on conflict (rule, key) do update set waiting = known.waiting
+    returning rule, key, due_at, told_at, waiting";
 const PUT: &str =
     "update actions.groups set due_at = $3, told_at = $4, waiting = $5 where rule = $1 and key = $2";
 const DUE: &str = "select rule, key, due_at, told_at, waiting from actions.groups
@@ -31,8 +28,6 @@ impl GroupsTx for PostgresTx {
     async fn lock_groups(&mut self, keys: &[GroupKey]) -> Result<HashMap<GroupKey, Group>, StoreError> {
         let (rules, names): (Vec<&str>, Vec<&str>) =
             keys.iter().map(|one| (one.rule.as_str(), one.key.as_str())).unzip();
-        sqlx::query(MAKE).bind(&rules).bind(&names).execute(&mut *self.0).await?;
-        // A statement of its own: it sees what the last holder committed.
         let rows = sqlx::query(LOCK).bind(&rules).bind(&names).fetch_all(&mut *self.0).await?;
         rows.iter().map(|row| group(row).map(|group| (group.id.clone(), group))).collect()
     }

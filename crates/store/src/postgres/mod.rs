@@ -1,5 +1,6 @@
 //! The store on PostgreSQL 15 or later.
 
+mod action_retention;
 mod alarms;
 mod consumers;
 pub mod copy;
@@ -30,6 +31,7 @@ mod wake;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use action_retention::PostgresActionRetention;
 pub use alarms::PostgresAlarms;
 pub use consumers::PostgresConsumers;
 use cornjacket_domain::{Partitions, Topic};

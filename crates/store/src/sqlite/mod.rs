@@ -3,6 +3,7 @@
 //! What PostgreSQL has as a schema is a file here, so that the log's writer and the writers of what is derived from it
 //! do not wait for each other.
 
+mod action_retention;
 mod alarms;
 mod consumers;
 mod dead_letters;
@@ -39,6 +40,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+pub use action_retention::SqliteActionRetention;
 pub use alarms::SqliteAlarms;
 pub use consumers::SqliteConsumers;
 pub use dead_letters::SqliteDeadLetters;

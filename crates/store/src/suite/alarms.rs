@@ -12,7 +12,7 @@ laws!(
     those_of_a_group_that_last_are_found,
 );
 
-fn alarm(key: &str, state: AlarmState) -> Alarm {
+pub(super) fn alarm(key: &str, state: AlarmState) -> Alarm {
     Alarm {
         key: key.into(),
         state,
@@ -37,7 +37,7 @@ fn alarm(key: &str, state: AlarmState) -> Alarm {
     }
 }
 
-async fn put(store: &Store, alarms: &[Alarm]) -> anyhow::Result<()> {
+pub(super) async fn put(store: &Store, alarms: &[Alarm]) -> anyhow::Result<()> {
     let keys: Vec<String> = alarms.iter().map(|alarm| alarm.key.clone()).collect();
     let mut tx = store.offsets.begin_apart().await?;
     tx.lock_alarms(&keys).await?;

@@ -24,7 +24,7 @@ laws!(
 
 const LEASE: Duration = Duration::from_mins(1);
 
-fn told(id: &str, endpoint: &str, order_key: &str, priority: i16) -> NewDelivery {
+pub(super) fn told(id: &str, endpoint: &str, order_key: &str, priority: i16) -> NewDelivery {
     NewDelivery {
         id: id.into(),
         endpoint: endpoint.into(),
@@ -42,7 +42,7 @@ fn told(id: &str, endpoint: &str, order_key: &str, priority: i16) -> NewDelivery
     }
 }
 
-async fn deliver(store: &Store, deliveries: &[NewDelivery]) -> anyhow::Result<()> {
+pub(super) async fn deliver(store: &Store, deliveries: &[NewDelivery]) -> anyhow::Result<()> {
     let mut tx = store.offsets.begin_apart().await?;
     tx.deliver(deliveries).await?;
     Ok(tx.commit().await?)
@@ -66,7 +66,12 @@ fn ids(deliveries: &[Delivery]) -> Vec<&str> {
 }
 
 /// Claims what is due to an endpoint, one at the most.
-async fn claim(store: &Store, endpoint: &str, now: Timestamp, lease: Duration) -> anyhow::Result<Delivery> {
+pub(super) async fn claim(
+    store: &Store,
+    endpoint: &str,
+    now: Timestamp,
+    lease: Duration,
+) -> anyhow::Result<Delivery> {
     let mut tx = store.offsets.begin_apart().await?;
     tx.take_turn().await?;
     let due = tx.deliverable(now, &[wanted(endpoint, 1, false)], 1).await?;

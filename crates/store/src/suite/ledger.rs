@@ -8,7 +8,7 @@ use crate::{DecidedEvent, Decision, Outcome, Store, Window, WindowKey};
 
 laws!(windows_are_the_last_ones_by_key, repeats_are_counted_and_found_again);
 
-fn decision(id: &str, position: u64, outcome: Outcome) -> Decision {
+pub(super) fn decision(id: &str, position: u64, outcome: Outcome) -> Decision {
     let time = noon() + Duration::from_secs(position);
     Decision {
         id: id.into(),
@@ -29,7 +29,7 @@ fn decision(id: &str, position: u64, outcome: Outcome) -> Decision {
     }
 }
 
-async fn decide(store: &Store, decisions: &[Decision]) -> anyhow::Result<()> {
+pub(super) async fn decide(store: &Store, decisions: &[Decision]) -> anyhow::Result<()> {
     let mut tx = store.offsets.begin_apart().await?;
     tx.decide(decisions).await?;
     Ok(tx.commit().await?)
