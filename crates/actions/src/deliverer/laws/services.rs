@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cornjacket_proto::actions::{Endpoint, PagerDuty, RateLimit, Slack, endpoint::Channel};
-use cornjacket_store::{DefinitionKind, DeliveryFilter, DeliveryState, NewDelivery, Redefinition};
+use cornjacket_store::{DefinitionKind, DeliveryFilter, DeliveryState, NewDelivery, NewSecret, Redefinition};
 use prost::Message as _;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -120,7 +120,7 @@ async fn define(bed: &Bed, endpoint: &Endpoint, sealed: &[u8]) -> anyhow::Result
         kind: DefinitionKind::Endpoint,
         name: &endpoint.name,
         bytes: Some(&endpoint.encode_to_vec()),
-        secret: Some(sealed),
+        secret: Some(NewSecret { sealed, former_until: bed.now() }),
         forgives: true,
         by: None,
         now: bed.now(),
