@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context;
-use cornjacket_domain::StoredEvent;
+use cornjacket_domain::{StoredEvent, Timestamp};
 use cornjacket_proto::actions::attempt::Outcome;
-use cornjacket_proto::actions::{Endpoint, GetEndpointRequest, Rule, UpdateEndpointRequest};
+use cornjacket_proto::actions::{Endpoint, GetEndpointRequest, Grouping, Rule, UpdateEndpointRequest};
 use cornjacket_proto::ingest::AppendBatchRequest;
 use cornjacket_store::{
     Attempt, DecidedEvent, Delivery, DeliveryFilter, DeliveryState, Outcome as Decided, Store,
@@ -46,6 +46,9 @@ const RECEIVERS: [(&str, bool, Behaviour); 4] = [
 /// The rule that tells `good` of each device once, within its window.
 const ONCE: &str = "once";
 
+/// The rule that tells a receiver of its name of each device's readings together.
+const TOGETHER: &str = "together";
+
 struct Replica {
     cornjacket: Cornjacket,
     process: Process,
@@ -57,6 +60,20 @@ struct Bed {
     replicas: Vec<Replica>,
     receivers: BTreeMap<&'static str, Receiver>,
     events: usize,
+}
+
+/// A rule with a group for each device, which is told every half second.
+fn together() -> Rule {
+    let half = Some(prost_types::Duration { seconds: 0, nanos: 500_000_000 });
+    let grouping = Grouping {
+        key: "{{ event.subject }}".into(),
+        wait: Some(prost_types::Duration::default()),
+        interval: half,
+        ..Grouping::default()
+    };
+    let window = Some(prost_types::Duration::default());
+    let rule = rule(TOGETHER, "sensor.reading", TOGETHER);
+    Rule { grouping: Some(grouping), deduplication_window: window, ..rule }
 }
 
 impl Bed {
@@ -79,6 +96,10 @@ impl Bed {
             receivers.insert(name, receiver);
         }
         make_rule(anybody, rule(ONCE, "sensor.reading", "good")).await?;
+        let receiver = Receiver::good().await?;
+        make_endpoint(anybody, webhook(TOGETHER, &receiver.url())).await?;
+        make_rule(anybody, together()).await?;
+        receivers.insert(TOGETHER, receiver);
         Ok(Self { full_stack, store, replicas, receivers, events: 0 })
     }
 
@@ -137,7 +158,9 @@ impl Bed {
                 return Ok(false);
             }
         }
-        Ok(self.deliveries().await?.len() >= count)
+        // Nor does anything wait in a group.
+        let nothing_waits = self.store.deliveries.next_due(Timestamp::from_micros(0)).await?.is_none();
+        Ok(nothing_waits && self.deliveries().await?.len() >= count)
     }
 
     async fn deliveries(&self) -> anyhow::Result<Vec<Delivery>> {
@@ -188,8 +211,28 @@ impl Bed {
         }
     }
 
-    /// Every event has one end by every rule that means it.
-    async fn check_ledger(&self, log: &[StoredEvent]) -> anyhow::Result<()> {
+    /// What was told together is all that was decided to be, each once.
+    fn check_groups(&self, decided: &HashMap<String, usize>) {
+        let mut told: HashMap<String, usize> = HashMap::new();
+        for asked in self.receivers[TOGETHER].asked() {
+            let count = match asked.event["data"]["count"].as_f64() {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
+                Some(count) => count as usize,
+                None => 1,
+            };
+            told.insert(asked.id, count);
+        }
+        let mut decided: Vec<usize> = decided.values().copied().collect();
+        let mut told: Vec<usize> = told.into_values().collect();
+        decided.sort_unstable();
+        told.sort_unstable();
+        println!("{} events were told together, in {}", decided.iter().sum::<usize>(), told.len());
+        assert_eq!(told, decided, "as many in each");
+    }
+
+    /// Every event has one end by every rule that means it. How many are told together, by what that is kept under.
+    async fn check_ledger(&self, log: &[StoredEvent]) -> anyhow::Result<HashMap<String, usize>> {
+        let mut together: HashMap<String, usize> = HashMap::new();
         let mut of_device: HashMap<&str, u64> = HashMap::new();
         let readings = || log.iter().filter(|stored| stored.event_type == "sensor.reading");
         readings().for_each(|stored| *of_device.entry(&stored.subject).or_default() += 1);
@@ -208,6 +251,10 @@ impl Bed {
                 let [only] = of_rule.as_slice() else { panic!("{name} of {}: {of_rule:#?}", event.id) };
                 assert_eq!((only.outcome, only.count), (Decided::Sent, 1), "{only:?}");
             }
+            let grouped: Vec<_> = decisions.iter().filter(|one| one.rule == TOGETHER).collect();
+            let [only] = grouped.as_slice() else { panic!("{TOGETHER} of {}: {grouped:#?}", event.id) };
+            assert_eq!((only.outcome, only.count), (Decided::Grouped, 1), "{only:?}");
+            *together.entry(only.because.clone().context("a telling")?).or_default() += 1;
             let once: Vec<_> = decisions.iter().filter(|one| one.rule == ONCE).collect();
             let [only] = once.as_slice() else { panic!("{ONCE} of {}: {once:#?}", event.id) };
             let repeats = of_device[stored.subject.as_str()] - 1;
@@ -217,7 +264,7 @@ impl Bed {
                 "{repeats} repeats: {only:?}"
             );
         }
-        Ok(())
+        Ok(together)
     }
 
     /// Everything was received; more often than once only where it is known why.
@@ -309,9 +356,10 @@ async fn replicas_killed_again_and_again_tell_everything_and_nothing_twice_witho
         }
         bed.mend().await?;
     }
-    bed.settle(bed.events * RECEIVERS.len() + DEVICES).await?;
+    bed.settle(bed.events * RECEIVERS.len() + 2 * DEVICES).await?;
     let log = read_log(&bed.full_stack.database).await?;
-    bed.check_ledger(&log).await?;
+    let together = bed.check_ledger(&log).await?;
+    bed.check_groups(&together);
     bed.check_deliveries().await?;
     bed.check_order(&log)?;
     for replica in bed.replicas {
