@@ -7,6 +7,7 @@ mod system {
     pub mod expected;
     pub mod full_stack;
     pub mod gateway;
+    pub mod hostile_receivers;
     pub mod http;
     pub mod load;
     pub mod model_server;
@@ -65,6 +66,7 @@ mod system {
     mod tls;
     mod told;
     mod told_crash;
+    mod told_hostile;
     mod told_kept;
     mod told_quiet;
     mod told_rotated;

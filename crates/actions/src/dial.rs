@@ -5,6 +5,8 @@
 //! rebinding) gains nothing. Addresses in a URL go the same way. Nothing here knows of proxies, and no connection serves
 //! twice.
 
+mod bounded;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use self::bounded::Bounded;
 use crate::classify::Outcome;
 use crate::guard::{Allow, Forbidden};
 use crate::progress::{Progress, Step};
@@ -30,6 +33,9 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Addresses of a name that are tried, at the most. All are vetted.
 const MOST_TRIED: usize = 4;
+/// Bytes that are read on one connection. TLS, the head of an answer and its body never have as many together, however small the
+/// chunks of the body are.
+const MOST_HEARD: usize = 512 << 10;
 
 /// A connection, with TLS or without.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -116,7 +122,7 @@ impl Dialler {
         let addresses = self.vetted(url).await?;
         progress.step = Step::Connecting;
         let stream = connect(url, &addresses, within.min(CONNECT_DEADLINE), progress).await?;
-        Ok(Box::new(stream))
+        Ok(Box::new(Bounded::new(stream, MOST_HEARD)))
     }
 
     /// The addresses of the URL's host, if all of them may be dialled.

@@ -1,7 +1,7 @@
 //! One attempt to tell somebody outside something, from the receiver's name to the end of its answer.
 //!
 //! Whoever answers is a stranger. All of it has one deadline, behind which nothing goes on: the connection belongs to the
-//! attempt and ends with it. The head of an answer has a limit, of its body the beginning is read, and nothing in it is acted
+//! attempt and ends with it. The head of an answer has a limit, all of it has one, of its body the beginning is read, and nothing in it is acted
 //! on: no redirect, no cookie, no encoding, no second request. That is also why this is HTTP/1.1 on hyper's bare connection
 //! and no client with a pool: one request per connection is all that HTTP/2 would carry.
 

@@ -34,10 +34,20 @@ impl Process {
 
     /// Its resident memory in bytes.
     pub fn memory(&self) -> anyhow::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most that it has ever had of it.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// A line of `/proc/PID/status` (proc(5)) that is a size, in bytes.
+    fn status(&self, name: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-        Ok(kib.with_context(|| format!("no VmRSS in {status}"))? << 10)
+        Ok(kib.with_context(|| format!("no {name} in {status}"))? << 10)
     }
 
     /// The process id.

@@ -98,10 +98,25 @@ async fn a_body_that_drips_ends_at_the_deadline_and_is_no_success() -> anyhow::R
 }
 
 #[tokio::test]
-async fn interim_answers_without_end_end_at_the_deadline() -> anyhow::Result<()> {
+async fn interim_answers_without_end_are_cut() -> anyhow::Result<()> {
     let more = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100);
-    let receiver = Receiver::new(move |stream| say_for_ever(stream, "", more.clone())).await?;
-    assert_cut(&attempt(&receiver, SHORT).await?, None, Step::Asking);
+    let mut receiver = Receiver::new(move |stream| say_for_ever(stream, "", more.clone())).await?;
+    let attempted = attempt(&receiver, LONG).await?;
+    assert_eq!((attempted.outcome, attempted.status), (Outcome::Failed, None));
+    assert_eq!(attempted.error, "waiting for the answer: more came than an answer may have");
+    assert!(taken(&mut receiver).await? < MOST_TAKEN);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_few_interim_answers_and_the_smallest_chunks_are_heard() -> anyhow::Result<()> {
+    let interim = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(100);
+    let chunks = b"1\r\nx\r\n".repeat(MOST_RESPONSE - 1);
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
+    let receiver = Receiver::saying([&interim, head, &chunks, b"0\r\n\r\n"].concat()).await?;
+    let attempted = attempt(&receiver, LONG).await?;
+    assert_eq!(attempted.outcome, Outcome::Delivered, "{}", attempted.error);
+    assert_eq!(attempted.response, vec![b'x'; MOST_RESPONSE - 1]);
     Ok(())
 }
 
