@@ -26,7 +26,9 @@ pub enum Answer {
     Hold(Duration),
     /// It is gone.
     Gone,
-    /// It says nothing of how the endpoint is: it refused this one thing, or it is not known.
+    /// It refused this one thing, and does not want it again.
+    Refused,
+    /// It says nothing of how the endpoint is: whoever asked it went away, or it may not be asked.
     Nothing,
     /// It was not asked, by our own fault.
     NotAsked,
@@ -36,7 +38,8 @@ pub enum Answer {
 pub fn after(before: &Health, answer: Answer, now: Timestamp) -> Health {
     let mut health = before.clone();
     match answer {
-        Answer::Good => {
+        // Who says so is there: of an endpoint that was left alone that is all a probe is to find out.
+        Answer::Good | Answer::Refused => {
             return Health { disabled: health.disabled, ..Health::default() };
         }
         Answer::Bad => {
@@ -97,6 +100,13 @@ mod tests {
         assert_eq!(slots(&after(&health, Answer::Good, later), 4, later), Ok(4));
         let nothing = after(&health, Answer::Nothing, later);
         assert_eq!(nothing, health);
+    }
+
+    #[test]
+    fn who_refuses_one_thing_is_there_for_the_others() {
+        let later = NOW + OPEN;
+        assert_eq!(slots(&after(&failed(5), Answer::Refused, later), 4, later), Ok(4));
+        assert_eq!(after(&failed(4), Answer::Refused, NOW), Health::default(), "no longer in a row");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Finished {
             Answer::Hold(long) => pending(long, steps),
             // Whoever died had no answer: that is no failure.
             Answer::Nothing => pending(Duration::ZERO, steps),
-            Answer::Good | Answer::Bad | Answer::Gone | Answer::NotAsked => {
+            Answer::Good | Answer::Refused | Answer::Bad | Answer::Gone | Answer::NotAsked => {
                 match schedule::delay(self.schedule, steps + 1) {
                     Some(delay) => {
                         let chance = ids::chance(&self.delivery.told.id, self.attempt());

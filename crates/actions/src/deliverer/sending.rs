@@ -59,7 +59,12 @@ fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted
         Ok(Outcome::Failed) => (Answer::Bad, attempt::Outcome::Failed, false),
         Ok(Outcome::Held(long)) => (Answer::Hold(long), attempt::Outcome::Held, false),
         Ok(Outcome::Refused { disable: true }) => (Answer::Gone, attempt::Outcome::Refused, true),
-        Ok(Outcome::Refused { disable: false }) => (Answer::Nothing, attempt::Outcome::Refused, true),
+        Ok(Outcome::Refused { disable: false }) => {
+            // Without an answer it was not even asked: its address is forbidden, say.
+            let is_there = attempted.as_ref().is_ok_and(|attempted| attempted.status.is_some());
+            let answer = if is_there { Answer::Refused } else { Answer::Nothing };
+            (answer, attempt::Outcome::Refused, true)
+        }
         // The store is away, say, or the key is another: tried again as after a failure, and no failure of the endpoint.
         Err(_) => (Answer::NotAsked, attempt::Outcome::Failed, false),
     };

@@ -217,7 +217,7 @@ pub fn finish(desk: &mut Desk, chosen: Chosen, mut answer: impl FnMut(&Delivery)
             Answer::Good => (attempt::Outcome::Delivered, false),
             Answer::Bad | Answer::NotAsked => (attempt::Outcome::Failed, false),
             Answer::Hold(_) => (attempt::Outcome::Held, false),
-            Answer::Gone | Answer::Nothing => (attempt::Outcome::Refused, true),
+            Answer::Gone | Answer::Refused | Answer::Nothing => (attempt::Outcome::Refused, true),
         };
         let result =
             AttemptResult { outcome: outcome(kept), took: Some(Duration::ZERO), ..AttemptResult::default() };

@@ -10,6 +10,7 @@ laws!(
     five_failures_in_a_row_at_any_desk_leave_it_alone_for_five_minutes_and_one_probe_decides,
     who_asks_to_be_left_alone_is_and_that_is_no_step,
     who_was_not_asked_is_not_blamed,
+    a_probe_that_is_refused_has_shown_that_somebody_is_there,
 );
 
 async fn five_failures_in_a_row_at_any_desk_leave_it_alone_for_five_minutes_and_one_probe_decides(
@@ -89,5 +90,19 @@ async fn who_was_not_asked_is_not_blamed(bed: Bed) -> anyhow::Result<()> {
     });
     assert_eq!(sent.await?.len(), 16, "each again after a second, as after a failure");
     assert_eq!(bed.get("page-000").await?.0.steps, 1);
+    Ok(())
+}
+
+async fn a_probe_that_is_refused_has_shown_that_somebody_is_there(bed: Bed) -> anyhow::Result<()> {
+    bed.define(&endpoint("pager")).await?;
+    bed.tell("pager", &ids("page", 20), 0).await?;
+    let mut desks = [bed.desk(None)?];
+    bed.run(&mut desks, bed.now() + OPEN - SECOND, |_| Answer::Bad).await?;
+    bed.clock.advance(SECOND);
+    let [desk] = &mut desks;
+    let probe = desk.round(0).await?;
+    assert_eq!(probe.deliveries.len(), 1);
+    finish(desk, probe, |_| Answer::Refused);
+    assert_eq!(desk.round(0).await?.deliveries.len(), 4, "as many as it has slots");
     Ok(())
 }
