@@ -9,6 +9,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 pub use prost_reflect::DynamicMessage;
 pub use prost_types::{Any, Struct, Timestamp};
 
+pub mod deadline;
 pub mod json;
 pub mod status;
 #[cfg(any(feature = "client", feature = "server"))]

@@ -71,4 +71,5 @@ mod system {
     mod told_quiet;
     mod told_rotated;
     mod traces;
+    mod tried;
 }

@@ -78,6 +78,16 @@ async fn rules_of_a_file_are_told_to_a_terminal() -> anyhow::Result<()> {
         let said = says(&verbs, verb).await?;
         assert!(said.contains(wanted), "{verb:?}: {said}");
     }
+    // What it would tell, which nobody is told.
+    let tried = says(&verbs, &["rules", "test", "too-hot", "--since", "1h"]).await?;
+    assert!(tried.contains("[raised] pump-7 is too hot"), "{tried}");
+    assert!(tried.contains("too-hot: means 1 of ") && tried.ends_with("looked at: 1 sent\n"), "{tried}");
+    let event = folder.path().join("event.json");
+    let hot = r#"{"source": "plant", "type": "sensor.reading", "subject": "pump-8", "sensorReading":
+        {"measurements": [{"metric": "temperature", "value": 95, "unit": "Cel"}]}}"#;
+    std::fs::write(&event, hot)?;
+    let tried = says(&verbs, &["rules", "test", path(&file)?, "--event", path(&event)?, "--json"]).await?;
+    assert!(tried.contains("pump-8 is too hot") && tried.contains("CHANGE_RAISED"), "{tried}");
     // What the README leaves to whoever wants it can be had.
     std::fs::write(&file, rules()?.replace("# activeTimes", "activeTimes"))?;
     assert_eq!(says(&verbs, &apply).await?, "rule too-hot: changed\n");

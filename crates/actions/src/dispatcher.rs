@@ -7,6 +7,7 @@ mod decided;
 pub(crate) mod meant;
 #[cfg(test)]
 mod muting;
+pub(crate) mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

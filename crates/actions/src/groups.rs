@@ -77,6 +77,14 @@ pub fn join(
     Ok(told)
 }
 
+/// What waits in a group is told when its time has come, for who only tries: nothing is, and what lasts is not told again.
+pub fn pass(group: &mut Group, now: Timestamp) {
+    if let Some(due) = group.due.filter(|due| *due <= now) {
+        (group.told, group.due) = (Some(due), None);
+        group.waiting.clear();
+    }
+}
+
 /// Has what waits in groups told whose time has come.
 pub async fn tell_due(tx: &mut dyn Tx, rules: &RuleSet, now: Timestamp) -> Result<(), StoreError> {
     let mut groups = tx.due_groups(now, MOST).await?;

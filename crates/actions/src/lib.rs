@@ -43,5 +43,5 @@ pub use endpoint::Makers;
 pub use limits::Rate;
 pub use message::{AlarmChange, Message};
 pub use retention::{Keep, Retention};
-pub use rpc::ActionRpc;
+pub use rpc::{ActionRpc, TestTurns};
 pub use verifying::{NotVerified, Verifier};

@@ -33,13 +33,28 @@ impl RuleSet {
     /// Of what is defined. A rule that is kept and is none any more decides nothing, and our log says so.
     pub fn new(definitions: &Definitions) -> Self {
         let rules = definitions.of(DefinitionKind::Rule).filter_map(known).collect();
+        Self { rules, ..Self::around(definitions) }
+    }
+
+    /// One rule alone, whenever it was made. Endpoints that there are not read texts as they are.
+    pub fn trial(rule: Rule, definitions: &Definitions) -> Self {
+        let mut around = Self::around(definitions);
+        for endpoint in rule.endpoints() {
+            around.escapes.entry(endpoint.clone()).or_insert(Escape::Plain);
+        }
+        let rules = vec![Known { rule, since: Timestamp::from_micros(i64::MIN) }];
+        Self { rules, ..around }
+    }
+
+    /// What rules decide with, and no rule.
+    fn around(definitions: &Definitions) -> Self {
         let escape = |one: &Definition| {
             let endpoint = actions::Endpoint::decode(one.bytes.as_slice()).ok()?;
             Some((one.name.clone(), channels::escape(&endpoint)))
         };
         let escapes = definitions.of(DefinitionKind::Endpoint).filter_map(escape).collect();
         let silences = definitions.of(DefinitionKind::Silence).filter_map(silence).collect();
-        Self { revision: definitions.revision, rules, escapes, silences }
+        Self { revision: definitions.revision, rules: Vec::new(), escapes, silences }
     }
 
     /// The rules that look at an event: those that there were when it was stored.

@@ -88,6 +88,7 @@ pub fn intrusions() -> Vec<(&'static str, Value, Expect, Expect)> {
         ("ActionService.ListRules", json!({}), Refused, Refused),
         ("ActionService.UpdateRule", json!({"name": "r", "rule": rule}), Refused, Refused),
         ("ActionService.DeleteRule", json!({"name": "r"}), Refused, Refused),
+        ("ActionService.TestRule", json!({"rule": rule, "history": {}}), Refused, Refused),
         ("ActionService.CreateEndpoint", json!({"endpoint": endpoint}), Refused, Refused),
         ("ActionService.GetEndpoint", json!({"name": "e"}), Refused, Refused),
         ("ActionService.ListEndpoints", json!({}), Refused, Refused),

@@ -12,7 +12,8 @@ use crate::decide::{Decisions, Happening, Terms};
 use crate::groups;
 use crate::rule_set::RuleSet;
 
-/// What is known before anything is decided.
+/// What is known before anything is decided; by default nothing.
+#[derive(Default)]
 pub struct Known {
     windows: HashMap<WindowKey, Window>,
     alarms: BTreeMap<String, Alarm>,
@@ -64,6 +65,8 @@ pub struct Decided<'a> {
     changed: BTreeSet<String>,
     /// Groups, likewise.
     joined: BTreeSet<GroupKey>,
+    /// What was added to a group last, before it is told with others.
+    added: Vec<NewDelivery>,
 }
 
 impl<'a> Decided<'a> {
@@ -71,23 +74,51 @@ impl<'a> Decided<'a> {
     pub fn new(rules: &'a RuleSet, known: Known, now: Timestamp) -> Self {
         let (decisions, deliveries) = (Decisions::default(), Vec::new());
         let (changed, joined) = (BTreeSet::new(), BTreeSet::new());
-        Self { rules, known, now, decisions, deliveries, changed, joined }
+        Self { rules, known, now, decisions, deliveries, changed, joined, added: Vec::new() }
     }
 
     /// Decides on one more.
     pub fn add(&mut self, meant: &Meant<'_>) {
+        if let Some(decision) = self.decide(meant) {
+            self.decisions.add(decision);
+        }
+    }
+
+    /// Decides on one more as if it were that time, for who does not write it: the decision by itself, and what is told of it, by
+    /// itself or with others.
+    pub fn tried(&mut self, meant: &Meant<'_>, now: Timestamp) -> Option<(Decision, Vec<NewDelivery>)> {
+        self.now = now;
+        self.pass(meant);
+        let decision = self.decide(meant)?;
+        let (mut told, added) = (std::mem::take(&mut self.deliveries), std::mem::take(&mut self.added));
+        told.extend(added);
+        Some((decision, told))
+    }
+
+    /// Has the group that something falls into told when its time has come: nobody else does, where nothing is written.
+    fn pass(&mut self, meant: &Meant<'_>) {
+        let alarm = meant.alarm().and_then(|key| self.known.alarms.get(key));
+        // A group whose key cannot be found out is told of when it is decided on.
+        let key = meant.group(alarm).unwrap_or_default();
+        if let Some(group) = key.and_then(|key| self.known.groups.get_mut(&key)) {
+            groups::pass(group, self.now);
+        }
+    }
+
+    /// Nothing, where there is nothing to end.
+    fn decide(&mut self, meant: &Meant<'_>) -> Option<Decision> {
         let (terms, happening) = (meant.terms(), meant.happening());
         let decision = match &meant.how {
             How::Tell => self.tell(meant, &terms, &happening),
             How::Raise(key) => self.raise(meant, key, &terms, &happening),
             How::Clear(key) => match self.clear(meant, key, &terms, &happening) {
-                Ok(None) => return,
+                Ok(None) => return None,
                 Ok(Some(decision)) => Ok(decision),
                 Err(trouble) => Err(trouble),
             },
             How::Trouble(trouble) => Err(trouble.clone()),
         };
-        self.decisions.add(decision.unwrap_or_else(|trouble| terms.failed(&happening, trouble)));
+        Some(decision.unwrap_or_else(|trouble| terms.failed(&happening, trouble)))
     }
 
     /// Writes everything.
@@ -225,6 +256,7 @@ impl<'a> Decided<'a> {
         let (telling, due) = groups::join(group, pace, &deliveries, self.now)?;
         let reason = format!("told with others of its group {:?}, at {}", key.key, due.to_proto());
         self.joined.insert(key);
+        self.added = deliveries;
         Ok(terms.grouped(event, telling, reason))
     }
 

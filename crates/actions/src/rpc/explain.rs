@@ -122,7 +122,8 @@ fn fate(delivery: &cornjacket_store::Delivery) -> String {
     }
 }
 
-fn to_proto(decision: cornjacket_store::Decision) -> Decision {
+/// As callers are told of it.
+pub(super) fn to_proto(decision: cornjacket_store::Decision) -> Decision {
     let outcome = match decision.outcome {
         Outcome::Sent => decision::Outcome::Sent,
         Outcome::Deduplicated => decision::Outcome::Deduplicated,

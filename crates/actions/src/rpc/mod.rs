@@ -10,10 +10,11 @@ mod rotate_secret;
 mod rules;
 mod silences;
 mod test_endpoint;
+mod test_rule;
 
 use std::sync::Arc;
 
-use cornjacket_domain::{Caller, Clock};
+use cornjacket_domain::{Caller, Clock, Limits};
 use cornjacket_proto::actions::action_service_server::{ActionService, ActionServiceServer};
 use cornjacket_proto::actions::{
     AcknowledgeAlarmRequest, AcknowledgeAlarmResponse, ClearAlarmRequest, ClearAlarmResponse,
@@ -25,13 +26,14 @@ use cornjacket_proto::actions::{
     ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse,
     ListRulesRequest, ListRulesResponse, ListSilencesRequest, ListSilencesResponse, ResendDeliveriesRequest,
     ResendDeliveriesResponse, ResendDeliveryRequest, ResendDeliveryResponse, RotateEndpointSecretRequest,
-    RotateEndpointSecretResponse, TestEndpointRequest, TestEndpointResponse, UpdateEndpointRequest,
-    UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
+    RotateEndpointSecretResponse, TestEndpointRequest, TestEndpointResponse, TestRuleRequest,
+    TestRuleResponse, UpdateEndpointRequest, UpdateEndpointResponse, UpdateRuleRequest, UpdateRuleResponse,
 };
 use cornjacket_proto::status::{ErrorKind, Failure};
 use cornjacket_store::{Alarms, Defining, Deliveries, EventLog, Ledger, Offsets, Snapshots, StoreError};
 use tonic::{Request, Response, Status};
 
+pub use self::test_rule::TestTurns;
 use crate::endpoint::Makers;
 
 /// What the methods work on.
@@ -55,6 +57,10 @@ pub struct ActionRpc {
     pub makers: Arc<Makers>,
     /// Dates what operators did.
     pub clock: Arc<dyn Clock>,
+    /// What would be taken in of an event that a rule is tested on.
+    pub limits: Limits,
+    /// Whose turn it is to test a rule over history.
+    pub test_turns: TestTurns,
 }
 
 impl ActionRpc {
@@ -121,6 +127,13 @@ impl ActionService for ActionRpc {
     ) -> Result<Response<DeleteRuleResponse>, Status> {
         rules::delete(self, request).await?;
         Ok(Response::new(DeleteRuleResponse {}))
+    }
+
+    async fn test_rule(
+        &self,
+        request: Request<TestRuleRequest>,
+    ) -> Result<Response<TestRuleResponse>, Status> {
+        Ok(Response::new(test_rule::test(self, request).await?))
     }
 
     async fn create_endpoint(

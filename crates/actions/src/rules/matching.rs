@@ -22,6 +22,11 @@ impl Matching {
         Self { types: Patterns::Any(types.to_vec()), named, subjects }
     }
 
+    /// The one type that it names in full, and the one subject, where it matches nothing else.
+    pub(super) fn only(&self) -> (Option<&str>, Option<&str>) {
+        (only(&self.types), only(&self.subjects))
+    }
+
     /// Whether the rule looks at `event`. Our own doings must be named in full.
     pub(super) fn matches(&self, event: &Event) -> bool {
         let of_type = if event.source == OWN_SOURCE {
@@ -33,9 +38,35 @@ impl Matching {
     }
 }
 
+fn only(patterns: &Patterns) -> Option<&str> {
+    match patterns {
+        Patterns::Any(patterns) => match patterns.as_slice() {
+            [one] if !one.contains('*') => Some(one),
+            _ => None,
+        },
+        Patterns::All => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_matches_one_thing_only_says_so() {
+        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (types, subjects, expected) in [
+            (&["a.b"][..], &[][..], (Some("a.b"), None)),
+            (&["a.*"], &["pump-7"], (None, Some("pump-7"))),
+            (&["a.b", "a.c"], &["pump-*"], (None, None)),
+        ] {
+            assert_eq!(
+                Matching::new(&owned(types), &owned(subjects)).only(),
+                expected,
+                "{types:?} {subjects:?}"
+            );
+        }
+    }
 
     #[test]
     fn our_own_doings_are_matched_by_their_full_type_only() {

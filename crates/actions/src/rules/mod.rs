@@ -102,6 +102,11 @@ impl Rule {
         self.matching.matches(event)
     }
 
+    /// The one type and the one subject that it looks at, where it names no more of them.
+    pub fn only(&self) -> (Option<&str>, Option<&str>) {
+        self.matching.only()
+    }
+
     /// Whether its condition is true of the event.
     pub fn holds(&self, view: &View<'_>) -> Result<bool, ConditionFailed> {
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(view))

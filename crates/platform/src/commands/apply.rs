@@ -3,7 +3,7 @@
 //! The file is TOML or JSON with lists `endpoints` and `rules`, whose fields are those of protobuf's JSON form of `Endpoint` and
 //! `Rule`. What is not in the file is left as it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -34,7 +34,7 @@ pub struct Apply {
 /// What a file may have.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Contents {
+pub(super) struct Contents {
     #[serde(default)]
     endpoints: Vec<Value>,
     #[serde(default)]
@@ -51,18 +51,18 @@ enum Applied {
 impl Apply {
     /// Does it, and prints a line for each.
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let contents = self.read().with_context(|| format!("--file {}", self.file.display()))?;
+        let contents = Contents::of(&self.file).with_context(|| format!("--file {}", self.file.display()))?;
         telemetry::block_on(&settings.log, async {
             let mut actions = self.server.actions(settings).await?;
             // Endpoints first: rules name them.
-            for (index, value) in contents.endpoints.into_iter().enumerate() {
+            for (index, value) in contents.endpoints.iter().enumerate() {
                 let endpoint: Endpoint = message(value).with_context(|| format!("endpoints[{index}]"))?;
                 let name = endpoint.name.clone();
                 let applied = apply_endpoint(&mut actions, endpoint).await;
                 say("endpoint", &name, &applied.with_context(|| format!("endpoint {name:?}"))?);
             }
-            for (index, value) in contents.rules.into_iter().enumerate() {
-                let rule: Rule = message(value).with_context(|| format!("rules[{index}]"))?;
+            for rule in contents.rules() {
+                let rule = rule?;
                 let name = rule.name.clone();
                 let applied = apply_rule(&mut actions, rule).await;
                 say("rule", &name, &applied.with_context(|| format!("rule {name:?}"))?);
@@ -70,18 +70,28 @@ impl Apply {
             Ok(())
         })
     }
+}
 
-    fn read(&self) -> anyhow::Result<Contents> {
-        let text = std::fs::read_to_string(&self.file)?;
-        match self.file.extension().and_then(|extension| extension.to_str()) {
+impl Contents {
+    /// Of that file, `.toml` or `.json`.
+    pub fn of(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file)?;
+        match file.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => Ok(toml::from_str(&text)?),
             Some("json") => Ok(serde_json::from_str(&text)?),
             _ => anyhow::bail!("must end in .toml or .json"),
         }
     }
+
+    /// Its rules.
+    pub fn rules(&self) -> impl Iterator<Item = anyhow::Result<Rule>> {
+        let rule = |(index, value)| message(value).with_context(|| format!("rules[{index}]"));
+        self.rules.iter().enumerate().map(rule)
+    }
 }
 
-fn message<M: Message + prost::Name + Default>(value: Value) -> anyhow::Result<M> {
+/// A message in protobuf's JSON form.
+pub(super) fn message<M: Message + prost::Name + Default>(value: &Value) -> anyhow::Result<M> {
     let dynamic = DynamicMessage::deserialize(cornjacket_proto::descriptor_of::<M>(), value)?;
     Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
 }

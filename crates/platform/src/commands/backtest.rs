@@ -4,7 +4,6 @@ mod summary;
 
 use anyhow::Context;
 use clap::Args;
-use cornjacket_domain::{Clock, SystemClock};
 use cornjacket_proto::admin::{BacktestRequest, BacktestResponse, BacktestResult, Model};
 use cornjacket_proto::json;
 use futures::StreamExt;
@@ -12,6 +11,7 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use super::client::{Server, told};
+use super::moment::moment;
 use super::progress;
 use crate::config::Settings;
 use crate::telemetry;
@@ -138,14 +138,6 @@ pub(super) fn reference(text: &str) -> Result<Reference, String> {
     Ok(Reference { name: name.to_owned(), version })
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok((SystemClock.now() - ago).to_proto());
-    }
-    text.parse()
-        .map_err(|_| "must be a time such as 2026-11-26T08:00:00Z, or how long ago, such as 7d".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,14 +150,5 @@ mod tests {
         for wrong in ["", "/3", "hot/x"] {
             assert!(reference(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_moment_is_a_time_or_so_long_ago() {
-        assert_eq!(moment("1970-01-01T00:01:00Z"), Ok(Timestamp { seconds: 60, nanos: 0 }));
-        let day_ago = moment("1d").expect("a duration").seconds;
-        let now = SystemClock.now().to_proto().seconds;
-        assert!((86_399..86_500).contains(&(now - day_ago)));
-        assert!(moment("yesterday").is_err());
     }
 }

@@ -21,6 +21,7 @@ mod json;
 pub mod listen;
 pub mod migrate;
 pub mod models;
+mod moment;
 mod pages;
 mod progress;
 pub mod projections;

@@ -1,8 +1,11 @@
 //! `cornjacket rules`: which events are told, and to whom.
 
+mod test;
+
 use clap::{Args, Subcommand};
 use cornjacket_proto::actions::{DeleteRuleRequest, GetRuleRequest, ListRulesRequest, Rule};
 
+use self::test::Test;
 use super::client::{Server, told};
 use super::{json, pages, table};
 use crate::config::Settings;
@@ -26,6 +29,8 @@ enum Verb {
         /// Its name.
         name: String,
     },
+    /// Run a rule over an event, or over what is stored, and say what would come of that: nobody is told.
+    Test(Test),
     /// End a rule.
     Delete {
         /// Its name.
@@ -40,6 +45,7 @@ impl Rules {
             match self.verb {
                 Verb::List => list(&self.server, settings).await,
                 Verb::Get { name } => get(&self.server, settings, name).await,
+                Verb::Test(test) => test.run(&self.server, settings).await,
                 Verb::Delete { name } => delete(&self.server, settings, name).await,
             }
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cornjacket_actions::deliverer::{self, Deliverer};
 use cornjacket_actions::dispatcher::{self, Dispatcher};
-use cornjacket_actions::{ActionRpc, Makers};
+use cornjacket_actions::{ActionRpc, Makers, TestTurns};
 use cornjacket_domain::Topic;
 
 use super::Process;
@@ -49,6 +49,8 @@ impl Process<'_> {
             snapshots: self.store.snapshots.clone(),
             makers,
             clock: self.clock.clone(),
+            limits: self.settings.limits(),
+            test_turns: TestTurns::default(),
         };
         Service::none().and("cornjacket.actions.v1.ActionService", rpc.server())
     }

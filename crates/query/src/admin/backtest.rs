@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cornjacket_domain::{Caller, RollupStep, SeriesKey, Shard, Timestamp};
 use cornjacket_proto::admin::{BacktestFinding, BacktestRequest, BacktestResponse, BacktestResult};
+use cornjacket_proto::deadline::time_left;
 use cornjacket_proto::status::Failure;
 use cornjacket_store::{Range, SeriesFilter, SeriesId, TimeRange};
 use futures::StreamExt;
@@ -22,7 +23,7 @@ use self::asked::{Asked, Named};
 use self::tally::Tally;
 use super::AdminRpc;
 use crate::replays::{self, Asker, ReplayQuestion};
-use crate::rpc::deadline::{passed, time_left};
+use crate::rpc::deadline::passed;
 use crate::rpc::list_events::time;
 use crate::rpc::there::missing;
 use crate::rpc::{invalid, store_failed};

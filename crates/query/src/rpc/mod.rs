@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cornjacket_domain::{Caller, Clock, Partitions, RollupStep, StoredEvent, Timestamp, Topic};
+use cornjacket_proto::deadline::time_left;
 use cornjacket_proto::events::Event;
 use cornjacket_proto::google::rpc::bad_request::FieldViolation;
 use cornjacket_proto::query::query_service_server::{QueryService, QueryServiceServer};
@@ -40,7 +41,7 @@ use futures::stream::BoxStream;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use self::deadline::{time_left, until};
+use self::deadline::until;
 pub use self::fits::Fits;
 pub use self::get_forecast::{Fit, ForecastQuestion, Forecasts, NoForecast, Steps};
 pub use self::progress::Progress;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cornjacket_bus::{Delivered, Handler as _};
 use cornjacket_domain::clock::ManualClock;
 use cornjacket_domain::{Clock, Partitions, Timestamp};
-use cornjacket_proto::actions::{Endpoint, Rule, Webhook, attempt, endpoint};
+use cornjacket_proto::actions::{Endpoint, Rule, Silence, Webhook, attempt, endpoint};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{
     Attempt, AttemptResult, DefinitionKind, Delivery, NewDelivery, Redefined, Redefinition, Store,
@@ -101,6 +101,10 @@ impl Bed {
 
     pub async fn end(&self, endpoint: &str) -> anyhow::Result<()> {
         self.redefine(DefinitionKind::Endpoint, endpoint, None).await
+    }
+
+    pub async fn silence(&self, silence: &Silence) -> anyhow::Result<()> {
+        self.redefine(DefinitionKind::Silence, &silence.name, Some(&silence.encode_to_vec())).await
     }
 
     pub async fn redefine(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cornjacket_domain::{Caller, Timestamp};
+use cornjacket_domain::{Caller, Limits, Timestamp};
 use cornjacket_proto::actions::action_service_server::ActionService;
 use cornjacket_proto::actions::{
     CreateEndpointRequest, Endpoint, HttpRequest, RotateEndpointSecretRequest, RotateEndpointSecretResponse,
@@ -15,7 +15,7 @@ use super::bed::{Bed, MINUTE};
 use super::laws;
 use crate::deliverer::sending::send;
 use crate::outside::tests::Receiver;
-use crate::rpc::ActionRpc;
+use crate::rpc::{ActionRpc, TestTurns};
 use crate::{NotVerified, Verifier};
 
 laws!(
@@ -38,6 +38,8 @@ fn rpc(bed: &Bed) -> anyhow::Result<ActionRpc> {
         snapshots: store.snapshots.clone(),
         makers: ports.makers,
         clock: ports.clock,
+        limits: Limits::default(),
+        test_turns: TestTurns::default(),
     })
 }
 
