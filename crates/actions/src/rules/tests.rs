@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cornjacket_domain::Violation;
 use cornjacket_proto::Struct;
+use cornjacket_proto::actions::active_times::TimeRange;
 use cornjacket_proto::actions::{self as proto, Severity};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{
@@ -197,6 +198,11 @@ fn all_that_is_wrong_is_told_at_once() {
         [("types", "has 65 entries; the limit is 64"), ("endpoints", "has 65 entries; the limit is 16")]
             .map(|(field, description)| (field.to_owned(), description.to_owned()))
     );
+    let range = |end: &str| TimeRange { end: end.into(), ..TimeRange::default() };
+    let times = proto::ActiveTimes { ranges: vec![range("08:00"), range("8")], ..Default::default() };
+    let [(field, _)] =
+        refused(&proto::Rule { active_times: Some(times), ..definition() }).try_into().expect("one");
+    assert_eq!(field, "active_times.ranges[1].end");
     let backwards = Some(prost_types::Duration { seconds: -1, nanos: 0 });
     assert_eq!(refused(&proto::Rule { max_age: backwards, ..definition() }).len(), 1);
 }
