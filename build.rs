@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use protox::Compiler;
+use protox::prost_reflect::FieldDescriptor;
 use tonic_prost_build::Config;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,6 +18,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is set by cargo")?);
     fs::write(out.join("descriptors.binpb"), compiler.encode_file_descriptor_set())?;
 
+    // Their `Debug` is written by hand, so that it does not show what the contract says is a secret.
+    let pool = compiler.descriptor_pool();
+    let secretive = pool.all_messages().filter(|message| message.fields().any(|field| is_secret(&field)));
+    let secretive: Vec<String> = secretive.map(|message| format!(".{}", message.full_name())).collect();
+
     let mut config = Config::new();
     // Sorted maps make equal events encode to equal bytes.
     config.btree_map(["."]).bytes(["."]).enable_type_names();
@@ -24,8 +30,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .client_mod_attribute(".", "#[cfg(feature = \"client\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
         .codec_path("crate::wire::WireCodec")
+        .skip_debug(secretive)
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
+}
+
+fn is_secret(field: &FieldDescriptor) -> bool {
+    let options = field.options();
+    options.get_field_by_name("debug_redact").is_some_and(|value| value.as_bool() == Some(true))
 }
 
 fn proto_files(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -11,6 +11,7 @@ pub use prost_types::{Any, Struct, Timestamp};
 
 pub mod deadline;
 pub mod json;
+mod redacted;
 pub mod status;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod wire;
