@@ -92,7 +92,8 @@ async fn a_month_later(cornjacket: Cornjacket) -> anyhow::Result<()> {
     assert_eq!(lasting, [("hot/pump-8", alarm::State::Open)]);
     assert_eq!(silences(&later).await?, 0);
     let said = async |id: &str| explained(&later, "system-test", id).await;
-    assert!(said("cool").await?.contains(&"all told it: it waits for its turn at away".to_owned()));
+    let waits = "all told it: it waits for its turn at away: nothing is sent there while it is disabled";
+    assert!(said("cool").await?.contains(&waits.to_owned()));
     let lasts = said("lasts").await?;
     assert!(lasts.contains(&"hot told it; what came of that is no longer kept".to_owned()), "{lasts:?}");
     let gone = said("over").await.map_or_else(|error| error.to_string(), |said| said.join("; "));

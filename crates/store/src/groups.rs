@@ -46,7 +46,6 @@ pub trait GroupsTx: Send {
     /// Writes groups that are locked.
     async fn put_groups(&mut self, groups: &[Group]) -> Result<(), StoreError>;
 
-    /// Groups of which something is to be told by now, at most `most`, locked. Those that somebody else has locked are left for
-    /// another time.
+    /// Groups of which something is to be told by now, those that have waited longest, at most `most`, locked and by key.
     async fn due_groups(&mut self, now: Timestamp, most: u32) -> Result<Vec<Group>, StoreError>;
 }

@@ -1,18 +1,25 @@
 //! `ExplainNotification`: why somebody was told of an event, or was not.
 
+mod fate;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cornjacket_domain::EventKey;
+use cornjacket_domain::{EventKey, StoredEvent};
 use cornjacket_proto::actions::explain_notification_response::Explanation;
 use cornjacket_proto::actions::{
     Decision, Delivery, ExplainNotificationRequest, ExplainNotificationResponse, decision,
 };
 use cornjacket_proto::status::Failure;
-use cornjacket_store::{DecidedEvent, DefinitionKind, DeliveryFilter, DeliveryState, Outcome};
+use cornjacket_store::{DecidedEvent, DefinitionKind, Definitions, DeliveryFilter, Outcome};
 use tonic::Request;
 
+use self::fate::{Holds, fates};
+use super::endpoints::health;
+use super::test_rule::delivered;
 use super::{ActionRpc, caller_of, deliveries, no_such, required, store_failed};
+use crate::dispatcher::meant::meant;
+use crate::rule_set::RuleSet;
 
 /// Deliveries of one decision that are shown, at the most: a rule has no more endpoints.
 const SHOWN: u32 = 100;
@@ -35,16 +42,21 @@ pub(super) async fn explain(
     let (event_type, subject, position) =
         stored.as_ref().map_or(("", "", 0), |stored| (&stored.event_type, &stored.subject, stored.position));
     let event = DecidedEvent { source: &event_source, id: &event_id, event_type, subject, position };
-    let decisions = rpc.ledger.of_event(&event).await.map_err(failed)?;
+    let mut decisions = rpc.ledger.of_event(&event).await.map_err(failed)?;
+    let definitions = rpc.defined().await?;
+    if let Some(stored) = &stored {
+        only_of(stored, &event, &definitions, &mut decisions)?;
+    }
     if stored.is_none() && decisions.is_empty() {
         return Err(no_such("event", &format!("{event_source}/{event_id}")));
     }
+    let holds = Holds::new(health(rpc).await?, &definitions, rpc.clock.now());
     let mut explanations = Vec::new();
     for decision in decisions {
-        explanations.push(explanation(rpc, decision).await?);
+        explanations.push(explanation(rpc, decision, &holds).await?);
     }
     let decided: BTreeSet<String> = explanations.iter().map(|one| one.rule.clone()).collect();
-    for rule in rpc.defined().await?.of(DefinitionKind::Rule).filter(|rule| !decided.contains(&rule.name)) {
+    for rule in definitions.of(DefinitionKind::Rule).filter(|rule| !decided.contains(&rule.name)) {
         explanations.push(Explanation {
             rule: rule.name.clone(),
             rule_version: rule.version,
@@ -58,14 +70,42 @@ pub(super) async fn explain(
     Ok(ExplainNotificationResponse { explanations })
 }
 
-async fn explanation(rpc: &ActionRpc, decision: cornjacket_store::Decision) -> Result<Explanation, Failure> {
+/// The ledger says between which positions repeats were, and not which events they were: among them may be such as the rule does not
+/// mean. Of a version that there is no more nobody can tell.
+fn only_of(
+    stored: &StoredEvent,
+    event: &DecidedEvent<'_>,
+    definitions: &Definitions,
+    decisions: &mut Vec<cornjacket_store::Decision>,
+) -> Result<(), Failure> {
+    let is_its_own = |one: &cornjacket_store::Decision| {
+        (one.source.as_str(), one.event_id.as_str()) == (event.source, event.id)
+    };
+    if decisions.iter().all(is_its_own) {
+        return Ok(());
+    }
+    let rules = RuleSet::new(definitions);
+    let delivered = delivered(stored)?;
+    let mean: BTreeSet<&str> = meant(&rules, &delivered).iter().map(|one| one.rule.name()).collect();
+    let is_of_now = |one: &cornjacket_store::Decision| {
+        rules.rule(&one.rule).is_some_and(|rule| rule.version() == one.rule_version)
+    };
+    decisions.retain(|one| is_its_own(one) || !is_of_now(one) || mean.contains(one.rule.as_str()));
+    Ok(())
+}
+
+async fn explanation(
+    rpc: &ActionRpc,
+    decision: cornjacket_store::Decision,
+    holds: &Holds,
+) -> Result<Explanation, Failure> {
     let told_by = told_by(rpc, &decision).await?;
     let filter = DeliveryFilter { decision: Some(told_by), ..DeliveryFilter::default() };
     let found = rpc.deliveries.list(&filter, None, SHOWN).await.map_err(|error| store_failed(&error))?;
     Ok(Explanation {
         rule: decision.rule.clone(),
         rule_version: decision.rule_version,
-        summary: summary(&decision, &found),
+        summary: summary(&decision, &found, holds),
         decision: Some(to_proto(decision)),
         deliveries: found.iter().map(deliveries::to_proto).collect::<Vec<Delivery>>(),
     })
@@ -82,15 +122,19 @@ async fn told_by(rpc: &ActionRpc, decision: &cornjacket_store::Decision) -> Resu
     Ok(grouped.unwrap_or_else(|| because.clone()))
 }
 
-fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store::Delivery]) -> String {
+fn summary(
+    decision: &cornjacket_store::Decision,
+    deliveries: &[cornjacket_store::Delivery],
+    holds: &Holds,
+) -> String {
     let rule = &decision.rule;
     match decision.outcome {
         Outcome::Sent if deliveries.is_empty() => {
             format!("{rule} told it; what came of that is no longer kept")
         }
-        Outcome::Sent => format!("{rule} told it: {}", fates(deliveries)),
+        Outcome::Sent => format!("{rule} told it: {}", fates(deliveries, holds)),
         Outcome::Grouped if deliveries.is_empty() => format!("{rule} tells it: {}", decision.reason),
-        Outcome::Grouped => format!("{rule} told it with others of its group: {}", fates(deliveries)),
+        Outcome::Grouped => format!("{rule} told it with others of its group: {}", fates(deliveries, holds)),
         Outcome::Deduplicated => format!("{rule} did not tell it again: {}", decision.reason),
         Outcome::Stale
         | Outcome::Loop
@@ -100,25 +144,6 @@ fn summary(decision: &cornjacket_store::Decision, deliveries: &[cornjacket_store
         | Outcome::Failed => {
             format!("{rule} did not tell it: {}", decision.reason)
         }
-    }
-}
-
-fn fates(deliveries: &[cornjacket_store::Delivery]) -> String {
-    deliveries.iter().map(fate).collect::<Vec<_>>().join("; ")
-}
-
-fn fate(delivery: &cornjacket_store::Delivery) -> String {
-    let (endpoint, attempts, reason) = (&delivery.told.endpoint, delivery.attempts, &delivery.reason);
-    match delivery.state {
-        DeliveryState::Delivered => format!("it arrived at {endpoint} with attempt {attempts}"),
-        DeliveryState::Dead => format!("it was given up for {endpoint} after {attempts} attempts: {reason}"),
-        DeliveryState::Gathered => {
-            let with = delivery.told_with.as_deref().unwrap_or_default();
-            format!("it became a part of delivery {with} to {endpoint}")
-        }
-        DeliveryState::Sending => format!("it is on its way to {endpoint}, attempt {attempts}"),
-        DeliveryState::Pending if attempts == 0 => format!("it waits for its turn at {endpoint}"),
-        DeliveryState::Pending => format!("it waits for attempt {} at {endpoint}: {reason}", attempts + 1),
     }
 }
 

@@ -104,7 +104,7 @@ fn taken_in(
 }
 
 /// An event of the log as consumers have it.
-fn delivered(stored: &StoredEvent) -> Result<Delivered, Failure> {
+pub(super) fn delivered(stored: &StoredEvent) -> Result<Delivered, Failure> {
     let event = stored.decode().map_err(|error| {
         tracing::error!(%error, position = stored.position, "an event of the log does not decode");
         Failure::new(ErrorKind::Internal, "an event of the log does not decode")

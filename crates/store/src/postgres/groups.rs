@@ -20,8 +20,11 @@ const LOCK: &str = "insert into actions.groups as known (rule, key, waiting)
     returning rule, key, due_at, told_at, waiting";
 const PUT: &str =
     "update actions.groups set due_at = $3, told_at = $4, waiting = $5 where rule = $1 and key = $2";
+// In the order of keys, as they are locked by all: a group that many add to is waited for, or it would never be told.
 const DUE: &str = "select rule, key, due_at, told_at, waiting from actions.groups
-    where due_at <= $1 order by due_at limit $2 for update skip locked";
+    where due_at <= $1 and (rule, key) in
+        (select rule, key from actions.groups where due_at <= $1 order by due_at limit $2)
+    order by rule collate \"C\", key collate \"C\" for update";
 
 #[async_trait]
 impl GroupsTx for PostgresTx {

@@ -15,7 +15,8 @@ const THIS: &str = "select rule, key, due_at, told_at, waiting from groups where
 const PUT: &str = "insert into groups (rule, key, due_at, told_at, waiting) values (?1, ?2, ?3, ?4, ?5)
     on conflict (rule, key) do update set due_at = ?3, told_at = ?4, waiting = ?5";
 const DUE: &str = "select rule, key, due_at, told_at, waiting from groups
-    where due_at <= ?1 order by due_at limit ?2";
+    where (rule, key) in (select rule, key from groups where due_at <= ?1 order by due_at limit ?2)
+    order by rule, key";
 
 #[async_trait]
 impl GroupsTx for SqliteTx {

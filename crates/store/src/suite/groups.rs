@@ -9,6 +9,7 @@ use crate::{Group, GroupKey, Store};
 laws!(
     a_group_is_kept_as_it_is_and_found_when_it_is_due,
     of_many_who_add_to_one_at_once_each_sees_what_the_others_added,
+    one_that_many_add_to_is_told,
 );
 
 fn key(key: &str) -> GroupKey {
@@ -50,7 +51,10 @@ async fn a_group_is_kept_as_it_is_and_found_when_it_is_due(backend: Backend) -> 
     assert_eq!(store.deliveries.next_due(noon()).await?, soon.due);
     assert_eq!(due(&store, 4).await?, []);
     assert_eq!(due(&store, 5).await?, std::slice::from_ref(&soon));
-    assert_eq!(due(&store, 9).await?, [soon.clone(), later.clone()]);
+    assert_eq!(due(&store, 9).await?, [later.clone(), soon.clone()]);
+    let mut tx = store.offsets.begin_apart().await?;
+    assert_eq!(tx.due_groups(noon() + Duration::from_secs(9), 1).await?, std::slice::from_ref(&soon));
+    tx.commit().await?;
     let keys = [key(""), key("a"), key("c")];
     let found = store.offsets.begin_apart().await?.lock_groups(&keys).await?;
     assert_eq!((&found[&keys[0]], &found[&keys[1]]), (&quiet, &later));
@@ -82,6 +86,34 @@ async fn of_many_who_add_to_one_at_once_each_sees_what_the_others_added(
         let mut added = group.waiting.clone();
         added.sort_unstable();
         assert_eq!(added, [1, 2, 3, 4]);
+    }
+    Ok(())
+}
+
+/// Whoever adds has the next one behind it; whoever tells has its turn all the same.
+async fn one_that_many_add_to_is_told(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    put(&store, &Group { due: Some(noon()), ..Group::new(key("a")) }).await?;
+    let add = async || -> anyhow::Result<std::convert::Infallible> {
+        loop {
+            let mut tx = store.offsets.begin_apart().await?;
+            tx.lock_groups(&[key("a")]).await?;
+            // Somebody else waits for it by now.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            tx.commit().await?;
+        }
+    };
+    let tell = async {
+        // Not the first: all of them are at it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut tx = store.offsets.begin_apart().await?;
+        let found = tx.due_groups(noon(), 9).await?;
+        tx.commit().await?;
+        anyhow::Ok(found.len())
+    };
+    tokio::select! {
+        told = tell => assert_eq!(told?, 1),
+        adding = async { tokio::try_join!(add(), add(), add()) } => match adding?.0 {},
     }
     Ok(())
 }
