@@ -24,3 +24,4 @@ create index decisions_window on actions.decisions (rule, type, subject, first_t
 alter table actions.deliveries add column gathers boolean not null default false;
 alter table actions.deliveries add column told_with text;
 create index deliveries_gathers on actions.deliveries (endpoint, rule, number) where state = 'pending' and gathers;
+create index deliveries_told_with on actions.deliveries (told_with) where told_with is not null;

@@ -24,3 +24,4 @@ create index decisions_window on decisions (rule, type, subject, first_time) whe
 alter table deliveries add column gathers integer not null default 0;
 alter table deliveries add column told_with text;
 create index deliveries_gathers on deliveries (endpoint, rule, number) where state = 'pending' and gathers;
+create index deliveries_told_with on deliveries (told_with) where told_with is not null;

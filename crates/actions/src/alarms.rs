@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What raises it while it lasts changes how much it matters, or nothing. Events of one alarm may be of several subjects, and come in
-//! another order than they were stored in: one that is older than the last is passed over.
+//! another order than they were stored in: one that is older than the last is passed over. What ends an alarm that nobody has raised
+//! yet is no word on it: where an end may overtake its beginning (of another subject or topic), the next end counts.
 
 use cornjacket_domain::Timestamp;
 use cornjacket_store::{Alarm, AlarmState, GroupKey};

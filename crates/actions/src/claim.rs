@@ -9,8 +9,9 @@ use cornjacket_store::{Delivery, StoreError, Tx, Wanted};
 use crate::limits::Rate;
 use crate::{breaker, digest};
 
-/// What a delivery is a process's own for beyond the endpoint's timeout: to begin the attempt, and to note what came of it.
-const MARGIN: Duration = Duration::from_secs(5);
+/// What a delivery is a process's own for beyond the endpoint's timeout: to begin the attempt, and to note what came of it. That is
+/// longer than a round waits for the store, so that a store that is slow has nothing sent twice.
+const MARGIN: Duration = Duration::from_secs(15);
 
 /// What an endpoint says of how it is sent to.
 #[derive(Clone, Copy, Debug)]

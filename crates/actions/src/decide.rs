@@ -73,6 +73,12 @@ impl Terms<'_> {
         self.repeat(event, &alarm.decision, reason)
     }
 
+    /// The alarm has seen what came after it.
+    pub fn overtaken(&self, event: &Happening<'_>, alarm: &Alarm) -> Decision {
+        let reason = format!("the alarm {:?} knows of later events already", alarm.key);
+        self.repeat(event, &alarm.decision, reason)
+    }
+
     /// It falls into a silence, which says why.
     pub fn silenced(&self, event: &Happening<'_>, reason: String) -> Decision {
         self.untold(event, Outcome::Silenced, reason)
@@ -102,7 +108,10 @@ impl Terms<'_> {
 
     /// It is told with others, under that id, for that reason.
     pub fn grouped(&self, event: &Happening<'_>, telling: String, reason: String) -> Decision {
-        Decision { outcome: Outcome::Grouped, because: Some(telling), reason, ..self.sent(event) }
+        Decision {
+            because: Some(telling),
+            ..self.decision(event, self.sent(event).id, Outcome::Grouped, reason)
+        }
     }
 
     /// All repeats of one are one, by type and subject: so they are found by an event.
@@ -129,7 +138,7 @@ impl Terms<'_> {
             event_type: event.event_type.to_owned(),
             subject: event.subject.to_owned(),
             outcome,
-            reason,
+            reason: printable(reason),
             because: None,
             count: 1,
             first_time: event.stored,
@@ -137,6 +146,11 @@ impl Terms<'_> {
             last_position: event.position,
         }
     }
+}
+
+/// Parts of it may be anybody's words, and not every store keeps all of them.
+fn printable(reason: String) -> String {
+    if reason.contains(char::is_control) { reason.replace(char::is_control, " ") } else { reason }
 }
 
 /// Decisions of a batch, in which repeats of one are one.
@@ -221,7 +235,7 @@ mod tests {
         assert_eq!(stale.outcome, Outcome::Stale);
         let deep = |depth| decide(&Happening { depth, ..event("1", 0) }, None, at(0)).outcome;
         assert_eq!([3, 4, 5].map(deep), [Outcome::Sent, Outcome::Loop, Outcome::Loop]);
-        let failed = TERMS.failed(&event("1", 0), "no such key".into());
+        let failed = TERMS.failed(&event("1", 0), "no such\0key".into());
         assert_eq!((failed.outcome, failed.reason.as_str()), (Outcome::Failed, "no such key"));
         assert_ne!(failed.id, stale.id);
     }

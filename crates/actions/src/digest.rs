@@ -9,8 +9,8 @@ use prost::{DecodeError, Message as _};
 use crate::Message;
 use crate::gathered::{As, Gathered, Name};
 
-/// Deliveries that become one at once, at the most.
-const MOST: u32 = 1_000;
+/// Deliveries that become one at once, at the most: all of them are read.
+const MOST: u32 = 250;
 
 /// Makes of each delivery that goes, and of those that wait with it, one. Those that have become a part of another no longer go.
 pub async fn gather(tx: &mut dyn Tx, going: &mut Vec<Delivery>, now: Timestamp) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use cornjacket_domain::Timestamp;
-use cornjacket_store::{Alarm, Group, GroupKey, Lasting, NewDelivery, StoreError, Tx};
+use cornjacket_store::{Group, GroupKey, Lasting, NewDelivery, StoreError, Tx};
 use prost::Message as _;
 
 use crate::dispatcher::meant;
@@ -52,6 +52,9 @@ struct Part {
     gathered: Gathered,
 }
 
+/// Of a group whose rule has none any more: what is left of it is told at once.
+pub const AT_ONCE: Pace = Pace { wait: Duration::ZERO, interval: Duration::ZERO, repeat: None };
+
 /// Adds to a group what would be told by itself: deliveries of one decision. What it is told under, and when.
 pub fn join(
     group: &mut Group,
@@ -75,6 +78,14 @@ pub fn join(
     let told = (waiting.telling.clone(), group.due.unwrap_or(now));
     group.waiting = waiting.encode_to_vec();
     Ok(told)
+}
+
+/// Forgets what waits in a group, but not that something does: for who only tries.
+pub fn forget(group: &mut Group) {
+    // What does not decode is told of when more is added to it.
+    if let Ok(waiting) = Waiting::of(group) {
+        group.waiting = Waiting { parts: Vec::new(), ..waiting }.encode_to_vec();
+    }
 }
 
 /// What waits in a group is told when its time has come, for who only tries: nothing is, and what lasts is not told again.
@@ -112,11 +123,13 @@ async fn tell(
     let lasting =
         if waiting.has_alarms { tx.lasting_alarms(&group.id, most).await? } else { Lasting::default() };
     if waiting.telling.is_empty()
-        && let Err(error) = waiting.remind(&group.id, &lasting.open, rules, now)
+        && let Err(error) = waiting.remind(&group.id, &lasting, rules, now)
     {
         return Ok(Err(error));
     }
-    let deliveries = waiting.deliveries(&group.id, &lasting, now);
+    let mut deliveries = waiting.deliveries(&group.id, &lasting, now);
+    // Nobody is there to be told, and nobody would give it up.
+    deliveries.retain(|one| rules.escape(&one.endpoint).is_some());
     if !deliveries.is_empty() {
         tx.deliver(&deliveries).await?;
         group.told = Some(now);
@@ -154,15 +167,21 @@ impl Waiting {
     fn remind(
         &mut self,
         id: &GroupKey,
-        open: &[Alarm],
+        lasting: &Lasting,
         rules: &RuleSet,
         now: Timestamp,
     ) -> Result<(), String> {
-        for alarm in open {
-            for delivery in meant::reminder(alarm, rules, now)? {
+        for alarm in &lasting.open {
+            let reminder = meant::reminder(alarm, rules, now).unwrap_or_else(|error| {
+                tracing::error!(alarm = alarm.key, error, "an alarm that lasts cannot be told of again");
+                Vec::new()
+            });
+            for delivery in reminder {
                 self.add(&delivery)?;
             }
         }
+        let others = lasting.open_count - lasting.open.len() as u64;
+        self.parts.iter_mut().for_each(|part| part.gathered.count += others);
         self.telling = ids::telling(&id.rule, &id.key, &now.as_micros().to_string());
         Ok(())
     }

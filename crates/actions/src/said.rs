@@ -15,8 +15,11 @@ pub const SOURCE: &str = "cornjacket/actions";
 /// How many of our own doings an event comes of, one out of another: an attribute of our events.
 pub const DEPTH: &str = "cjdepth";
 
-/// How many of our own doings an event comes of.
+/// How many of our own doings an event comes of. Nobody else's word counts.
 pub fn depth(event: &Event) -> u32 {
+    if event.source != SOURCE {
+        return 0;
+    }
     match event.attributes.get(DEPTH).and_then(|attribute| attribute.value.as_ref()) {
         Some(Value::Integer(depth)) => u32::try_from(*depth).unwrap_or_default(),
         _ => 0,

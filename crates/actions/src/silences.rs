@@ -61,6 +61,9 @@ impl Silence {
         if !(1..=LONGEST_COMMENT).contains(&characters) {
             wrong("comment", Reason::Range, format!("must have 1 to {LONGEST_COMMENT} characters"));
         }
+        if definition.comment.contains(char::is_control) {
+            wrong("comment", Reason::Grammar, "has control characters".into());
+        }
         if !(1..=MOST_MATCHERS).contains(&definition.matchers.len()) {
             wrong("matchers", Reason::Range, format!("must be 1 to {MOST_MATCHERS}"));
         }
@@ -104,6 +107,9 @@ fn matcher(index: usize, stated: &Matcher, wrong: &mut Wrong<'_>) -> Option<(Fie
     if !(1..=LONGEST_PATTERN).contains(&characters) {
         let description = format!("must have 1 to {LONGEST_PATTERN} characters");
         wrong(&format!("matchers[{index}].pattern"), Reason::Range, description);
+    }
+    if stated.pattern.contains(char::is_control) {
+        wrong(&format!("matchers[{index}].pattern"), Reason::Grammar, "has control characters".into());
     }
     match Field::try_from(stated.field) {
         Ok(Field::Unspecified) | Err(_) => {

@@ -87,6 +87,8 @@ pub struct Alarm {
 pub struct Lasting {
     /// How many.
     pub count: u64,
+    /// How many of them nobody has taken on.
+    pub open_count: u64,
     /// Those that nobody has taken on, the oldest first, as many as were wanted.
     pub open: Vec<Alarm>,
 }

@@ -136,9 +136,14 @@ pub trait Defining: Debug + Send + Sync {
     /// Changes something, if nothing else was changed since it was looked at.
     async fn redefine(&self, change: &Redefinition<'_>) -> Result<Redefined, StoreError>;
 
-    /// An endpoint's secrets that are good at that time, sealed: the last one, and those before it, the newest first. None when it
-    /// has none.
-    async fn secrets(&self, endpoint: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError>;
+    /// An endpoint's secrets that are good at that time, sealed: the last one, and those before it, the newest first. Nothing when the
+    /// endpoint is no longer what it is in that version: they may be for another place.
+    async fn secrets(
+        &self,
+        endpoint: &str,
+        version: u32,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError>;
 }
 
 /// What is defined, within a transaction.

@@ -135,8 +135,10 @@ impl Channel for Email {
             address: progress.address,
             took: begun.elapsed(),
         };
-        let password = self.login.as_ref().map(|login| login.password.expose_secret());
-        secret::redacted(attempted, password.as_slice())
+        let Some(login) = &self.login else { return attempted };
+        // As AUTH PLAIN has it (RFC 4616): in base64 that is another text.
+        let plain = format!("\0{}\0{}", login.user, login.password.expose_secret());
+        secret::redacted(attempted, &[login.password.expose_secret(), &plain])
     }
 }
 

@@ -7,6 +7,8 @@
 
 use std::mem;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions::{Endpoint, Signing, endpoint};
 use secrecy::SecretString;
@@ -18,6 +20,8 @@ use crate::signing::{Key, SigningError};
 
 /// Stands for a secret in what strangers said.
 const REDACTED: &str = "[secret]";
+/// Bytes of a word of a secret that is one by itself.
+const LONG_WORD: usize = 8;
 /// Characters at the end of a secret that are shown, where they are a small part of it.
 const SHOWN: usize = 4;
 
@@ -96,14 +100,50 @@ fn hint(text: &str) -> String {
     if text.len() >= 6 * SHOWN { format!("…{end}") } else { "…".to_owned() }
 }
 
-/// What came of an attempt, without the secrets that the receiver repeats: it is kept for people to see.
+/// What came of an attempt, without the secrets that the receiver repeats, as they are or as they were sent: it is kept for people to
+/// see.
 pub fn redacted(attempted: Attempted, secrets: &[&str]) -> Attempted {
-    let hide = |said: String| {
-        let secrets = secrets.iter().filter(|secret| secret.len() >= SHOWN);
-        secrets.fold(said, |said, secret| said.replace(secret, REDACTED))
-    };
+    let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+    // A part of one that is longer would leave the rest of it.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    let hide = |said: String| forms.iter().fold(said, |said, form| said.replace(form, REDACTED));
     let said = String::from_utf8_lossy(&attempted.response).into_owned();
     let hidden = hide(said.clone());
     let response = if hidden == said { attempted.response } else { hidden.into() };
     Attempted { response, error: hide(attempted.error), ..attempted }
+}
+
+/// A secret, and its words without those before them such as `Bearer`; each also in base64, and as JSON has it between quotes.
+fn forms(secret: &str) -> Vec<String> {
+    let words = secret.split_whitespace().filter(|word| word.len() >= LONG_WORD);
+    let known = std::iter::once(secret).chain(words).filter(|known| known.len() >= SHOWN);
+    let forms = known.flat_map(|known| {
+        let quoted = json!(known).to_string();
+        [known.to_owned(), BASE64_STANDARD.encode(known), quoted[1..quoted.len() - 1].to_owned()]
+    });
+    forms.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_in_every_form_that_a_receiver_knows_it_in() {
+        let secret = "Bearer tok\"en-xyzzy";
+        for said in [
+            "no: Bearer tok\"en-xyzzy".to_owned(),
+            "no: tok\"en-xyzzy".to_owned(),
+            json!({ "no": "tok\"en-xyzzy" }).to_string(),
+            format!("no: {}", BASE64_STANDARD.encode("tok\"en-xyzzy")),
+        ] {
+            let attempted =
+                Attempted { response: said.clone().into(), ..Attempted::unsendable(said.clone()) };
+            let shown = redacted(attempted, &[secret, "b"]);
+            let kept = String::from_utf8_lossy(&shown.response).into_owned();
+            assert!(kept.contains(REDACTED) && !kept.contains("xyzzy"), "{kept}");
+            assert_eq!(shown.error, kept);
+            assert!(!kept.contains(&BASE64_STANDARD.encode("tok\"en-xyzzy")));
+        }
+    }
 }

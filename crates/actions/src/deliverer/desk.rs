@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::{Endpoint, RetrySchedule};
@@ -15,6 +16,8 @@ use crate::groups;
 use crate::rule_set::RuleSet;
 use crate::settle::{Finished, settle};
 
+/// How often it is looked for deliveries whose endpoints are no more.
+const LOOK_FOR_ORPHANS: Duration = Duration::from_mins(1);
 /// Deliveries that are taken over at once.
 const ABANDONED: u32 = 256;
 
@@ -23,6 +26,8 @@ const ABANDONED: u32 = 256;
 pub struct Receiver {
     /// As it is defined.
     pub endpoint: Endpoint,
+    /// From 1 on.
+    pub version: u32,
     /// How it is sent to.
     pub terms: Terms,
 }
@@ -46,6 +51,8 @@ pub struct Desk {
     receivers: BTreeMap<String, Arc<Receiver>>,
     /// What says whether something is told again.
     rules: RuleSet,
+    /// When it was last looked for deliveries whose endpoints are no more.
+    orphans: Option<Timestamp>,
     /// Attempts of which it is not noted yet what came of them.
     finished: Vec<Finished>,
 }
@@ -54,7 +61,7 @@ impl Desk {
     /// With nothing on it.
     pub fn new(ports: Ports, options: Options) -> Self {
         let (receivers, rules) = (BTreeMap::new(), RuleSet::new(&Definitions::default()));
-        Self { ports, options, revision: None, receivers, rules, finished: Vec::new() }
+        Self { ports, options, revision: None, receivers, rules, orphans: None, finished: Vec::new() }
     }
 
     /// An attempt has ended.
@@ -101,13 +108,22 @@ impl Desk {
     /// Sees endpoints as they are. What waits for one that is no more is given up.
     async fn look(&mut self, tx: &mut dyn Tx, now: Timestamp) -> Result<(), StoreError> {
         if self.revision == Some(tx.revision().await?) {
-            return Ok(());
+            // Whoever decided before the last change may have written since.
+            return match self.orphans.filter(|last| now < *last + LOOK_FOR_ORPHANS) {
+                Some(_) => Ok(()),
+                None => self.give_up_orphans(tx, now).await,
+            };
         }
         let definitions: Definitions = tx.definitions().await?;
         let receivers = definitions.of(DefinitionKind::Endpoint).filter_map(receiver);
         self.receivers = receivers.map(|one| (one.endpoint.name.clone(), Arc::new(one))).collect();
         self.rules = RuleSet::new(&definitions);
         self.revision = Some(definitions.revision);
+        self.give_up_orphans(tx, now).await
+    }
+
+    async fn give_up_orphans(&mut self, tx: &mut dyn Tx, now: Timestamp) -> Result<(), StoreError> {
+        self.orphans = Some(now);
         give_up_orphans(tx, now).await
     }
 
@@ -161,7 +177,7 @@ fn receiver(definition: &Definition) -> Option<Receiver> {
     let endpoint = Endpoint::decode(definition.bytes.as_slice()).map_err(|error| error.to_string());
     let receiver = endpoint.and_then(|endpoint| {
         let terms = Terms::try_new(&endpoint).map_err(|problems| format!("{problems:?}"))?;
-        Ok(Receiver { endpoint, terms })
+        Ok(Receiver { endpoint, version: definition.version, terms })
     });
     let refused = |error: &String| {
         tracing::error!(

@@ -7,6 +7,7 @@ use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::attempt;
 use cornjacket_store::{AttemptResult, Delivery};
 use prost::Message as _;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
 
 use super::Ports;
@@ -18,7 +19,7 @@ use crate::classify::Outcome;
 use crate::outside::Attempted;
 use crate::settle::{Finished, outcome};
 
-/// Makes the attempt. It ends within the endpoint's timeout, but for the store's answer to where the secret is.
+/// Makes the attempt. It ends within the endpoint's timeout, with the store's answer to what the secret is.
 pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delivery) -> Finished {
     let message = Message::decode(delivery.told.message.as_slice());
     let span = tracing::error_span!(
@@ -32,14 +33,14 @@ pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delive
     trace::join(&span, cause.iter());
     let attempt = async {
         let message = message.map_err(|error| format!("what is to be told does not decode: {error}"))?;
-        let now = ports.clock.now();
+        let (now, begun) = (ports.clock.now(), Instant::now());
         let channel = open(&ports, &receiver, now).await?;
         let traceparent = trace::traceparent(&Span::current());
         let telling = Telling {
             id: &delivery.told.id,
             message: &message,
             now,
-            deadline: receiver.terms.timeout,
+            deadline: receiver.terms.timeout.saturating_sub(begun.elapsed()),
             traceparent: traceparent.as_deref(),
         };
         Ok(channel.send(telling, &ports.makers.outside).await)
@@ -48,9 +49,14 @@ pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delive
     finished(&receiver, delivery, attempted)
 }
 
+/// With the secrets of the endpoint as it is known here: those of another place would go to the wrong one.
 async fn open(ports: &Ports, receiver: &Receiver, now: Timestamp) -> Result<Box<dyn Channel>, String> {
-    let sealed = ports.defining.secrets(&receiver.endpoint.name, now).await;
-    ports.makers.open(&receiver.endpoint, &sealed.map_err(|error| error.to_string())?)
+    let sealed = ports.defining.secrets(&receiver.endpoint.name, receiver.version, now);
+    let sealed = timeout(receiver.terms.timeout, sealed).await;
+    let sealed = sealed.map_err(|_| "the store does not say what the secret is".to_owned())?;
+    let sealed = sealed.map_err(|error| error.to_string())?;
+    let sealed = sealed.ok_or("the endpoint was changed before it was asked")?;
+    ports.makers.open(&receiver.endpoint, &sealed)
 }
 
 fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted, String>) -> Finished {
@@ -68,16 +74,40 @@ fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted
         // The store is away, say, or the key is another: tried again as after a failure, and no failure of the endpoint.
         Err(_) => (Answer::NotAsked, attempt::Outcome::Failed, false),
     };
+    let printable = |error: &str| error.replace(char::is_control, " ");
     let result = match attempted {
         Ok(attempted) => AttemptResult {
             outcome: outcome(kept),
             took: Some(attempted.took),
             status: attempted.status.unwrap_or_default(),
-            error: attempted.error,
+            // A receiver may say anything, and not every store keeps it.
+            error: printable(&attempted.error),
             response: attempted.response.to_vec(),
             address: attempted.address.map(|address| address.to_string()).unwrap_or_default(),
         },
-        Err(error) => AttemptResult { outcome: outcome(kept), error, ..AttemptResult::default() },
+        Err(error) => {
+            AttemptResult { outcome: outcome(kept), error: printable(&error), ..AttemptResult::default() }
+        }
     };
     Finished { delivery, result, answer, is_final, schedule: receiver.terms.schedule }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliverer::laws::bed::endpoint;
+    use crate::endpoint::Terms;
+    use crate::testing::delivery;
+
+    #[test]
+    fn what_no_store_keeps_is_not_kept() {
+        let endpoint = endpoint("mail");
+        let receiver =
+            Receiver { terms: Terms::try_new(&endpoint).expect("an endpoint"), version: 1, endpoint };
+        let said = || Attempted::unsendable("550 a\0b\n".to_owned());
+        for attempted in [Ok(said()), Err(said().error)] {
+            let finished = finished(&receiver, delivery("msg", "mail"), attempted);
+            assert_eq!(finished.result.error, "550 a b ");
+        }
+    }
 }

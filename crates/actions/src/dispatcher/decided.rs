@@ -92,6 +92,10 @@ impl<'a> Decided<'a> {
         let decision = self.decide(meant)?;
         let (mut told, added) = (std::mem::take(&mut self.deliveries), std::mem::take(&mut self.added));
         told.extend(added);
+        // Over a long history that would be all of it.
+        for key in std::mem::take(&mut self.joined) {
+            self.known.groups.entry(key).and_modify(groups::forget);
+        }
         Some((decision, told))
     }
 
@@ -183,11 +187,15 @@ impl<'a> Decided<'a> {
         let group = meant.group(before)?;
         let Some((mut alarm, change)) = alarms::raise(before, &said) else {
             let known = before.ok_or("the alarm is older than itself")?;
-            return Ok(terms.by_alarm(event, known));
+            return Ok(terms.overtaken(event, known));
         };
         let change = if alarm.told { change } else { AlarmChange::Raised };
         let decision = match self.refuses(meant, terms, event) {
-            Some(refused) => refused,
+            Some(refused) => {
+                // That it matters more or less is told with the first event that may be told.
+                alarm.severity = before.filter(|_| alarm.told).map_or(alarm.severity, |known| known.severity);
+                refused
+            }
             None if change == AlarmChange::None => terms.by_alarm(event, &alarm),
             None => {
                 let decision = self.deliver(meant, terms, event, change, group)?;
@@ -248,10 +256,11 @@ impl<'a> Decided<'a> {
     ) -> Result<Decision, String> {
         let sent = terms.sent(event);
         let deliveries = meant.deliveries(&sent.id, self.rules, change, self.now)?;
-        let (Some(key), Some(pace)) = (group, meant.rule.pace()) else {
+        let Some(key) = group else {
             self.deliveries.extend(deliveries);
             return Ok(sent);
         };
+        let pace = meant.rule.pace().unwrap_or(groups::AT_ONCE);
         let group = self.known.groups.entry(key.clone()).or_insert_with(|| Group::new(key.clone()));
         let (telling, due) = groups::join(group, pace, &deliveries, self.now)?;
         let reason = format!("told with others of its group {:?}, at {}", key.key, due.to_proto());

@@ -10,7 +10,7 @@ use prost::Message as _;
 use crate::alarms::{self, Said};
 use crate::decide::{Happening, Terms};
 use crate::rule_set::RuleSet;
-use crate::rules::{Escape, Rule, View};
+use crate::rules::{Escape, Rendered, Rule, View};
 use crate::silences::Facts;
 use crate::{AlarmChange, Message, ids, said};
 
@@ -90,7 +90,7 @@ impl Meant<'_> {
             subject: &event.subject,
             position: event.position,
             stored: self.event.ingest_time,
-            depth: if event.source == said::SOURCE { said::depth(event) } else { 0 },
+            depth: said::depth(event),
         }
     }
 
@@ -113,9 +113,6 @@ impl Meant<'_> {
 
     /// The group that it is told with: that of the alarm that lasts, else its own. None where the rule tells each by itself.
     pub fn group(&self, alarm: Option<&Alarm>) -> Result<Option<GroupKey>, String> {
-        if self.rule.pace().is_none() {
-            return Ok(None);
-        }
         if let Some(alarm) = alarm.filter(|alarm| alarm.state != AlarmState::Cleared) {
             return Ok(alarms::group(alarm));
         }
@@ -158,7 +155,13 @@ impl Meant<'_> {
         let delivery = |endpoint: &String| {
             let escape =
                 rules.escape(endpoint).ok_or_else(|| format!("there is no endpoint {endpoint:?}"))?;
-            let words = rule.render(&view, escape).map_err(|error| error.to_string())?;
+            let words = match rule.render(&view, escape) {
+                // Its words may be for what raises it alone; that it is over is told all the same.
+                Err(_) if change == AlarmChange::Cleared => {
+                    Rendered { title: format!("{} is over", rule.name()), text: String::new() }
+                }
+                words => words.map_err(|error| error.to_string())?,
+            };
             let message = Message {
                 rule: rule.name().to_owned(),
                 rule_version: rule.version(),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use cornjacket_bus::{Delivered, Handler};
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::active_times::TimeRange;
-use cornjacket_proto::actions::{ActiveTimes, AlarmRule, Rule};
-use cornjacket_proto::events::Event;
+use cornjacket_proto::actions::{ActiveTimes, AlarmRule, Rule, Severity, Template};
+use cornjacket_proto::events::attribute_value::Value;
+use cornjacket_proto::events::{AttributeValue, Event};
 use cornjacket_store::{DecidedEvent, DeliveryFilter, Outcome};
 use prost::Message as _;
 
@@ -18,6 +19,8 @@ use crate::{AlarmChange, Message};
 laws!(
     what_is_decided_on_outside_of_the_active_times_is_muted,
     an_alarm_that_is_raised_muted_is_told_with_the_first_event_that_may_be,
+    that_it_matters_more_is_told_with_the_first_event_that_may_be,
+    that_it_is_over_is_told_whatever_its_words_are_for,
 );
 
 /// Tests begin at 22:13:20 on a Tuesday, UTC, which is 23:13:20 in Berlin.
@@ -114,6 +117,60 @@ async fn an_alarm_that_is_raised_muted_is_told_with_the_first_event_that_may_be(
     // That it is over is told at any time.
     bed.clock.advance(8 * 60 * MINUTE);
     assert_eq!(outcome(6, "machine.started").await?, [Outcome::Sent]);
+    assert_eq!(told(&bed).await?, [AlarmChange::Raised, AlarmChange::Cleared]);
+    Ok(())
+}
+
+async fn that_it_matters_more_is_told_with_the_first_event_that_may_be(bed: Bed) -> anyhow::Result<()> {
+    bed.define(&endpoint("pager")).await?;
+    let alarm = || Some(AlarmRule { key: "the pump".into(), ..AlarmRule::default() });
+    let warns = Rule {
+        types: vec!["machine.slow".into()],
+        severity: Severity::Warning.into(),
+        active_times: None,
+        alarm: alarm(),
+        ..at_night("warns")
+    };
+    let calls = Rule {
+        types: vec!["machine.stopped".into()],
+        severity: Severity::Critical.into(),
+        alarm: alarm(),
+        ..at_night("calls")
+    };
+    bed.rule(&warns).await?;
+    bed.rule(&calls).await?;
+    let early = bed.now();
+    decide(&bed, event(1, "machine.slow", early)).await?;
+    let muted = decide(&bed, event(2, "machine.stopped", early)).await?;
+    assert_eq!(muted[0].0, Outcome::Muted);
+    assert_eq!(told(&bed).await?, [AlarmChange::Raised]);
+    bed.clock.advance(QUARTER_PAST);
+    decide(&bed, event(3, "machine.stopped", bed.now())).await?;
+    assert_eq!(told(&bed).await?, [AlarmChange::Raised, AlarmChange::SeverityChanged]);
+    Ok(())
+}
+
+async fn that_it_is_over_is_told_whatever_its_words_are_for(bed: Bed) -> anyhow::Result<()> {
+    bed.define(&endpoint("pager")).await?;
+    let words = "{{ event.attributes['level'].integer | round }}".to_owned();
+    let level = Value::Integer(7);
+    let stopped = Rule {
+        types: vec!["machine.*".into()],
+        condition: "event.type == 'machine.stopped'".into(),
+        active_times: None,
+        template: Some(Template { title: words, text: String::new() }),
+        alarm: Some(AlarmRule {
+            key: "the pump".into(),
+            clear_condition: "event.type == 'machine.runs'".into(),
+        }),
+        ..at_night("stopped")
+    };
+    bed.rule(&stopped).await?;
+    let mut raises = event(1, "machine.stopped", bed.now());
+    raises.event.attributes = [("level".to_owned(), AttributeValue { value: Some(level) })].into();
+    decide(&bed, raises).await?;
+    let over = decide(&bed, event(2, "machine.runs", bed.now())).await?;
+    assert_eq!(over[0].0, Outcome::Sent, "{over:?}");
     assert_eq!(told(&bed).await?, [AlarmChange::Raised, AlarmChange::Cleared]);
     Ok(())
 }

@@ -115,13 +115,13 @@ async fn tell(
     // Of this change alone, and kept with the decision that raised the alarm.
     let id = id_of([change.name().unwrap_or_default(), &alarm.decision, &now.as_micros().to_string()]);
     let deliveries = of_alarm(alarm, rules, (&id, change), now).map_err(broken)?;
-    let pace = rules.rule(&alarm.rule).and_then(Rule::pace);
-    let (Some(key), Some(pace)) = (alarms::group(alarm), pace) else {
+    let Some(key) = alarms::group(alarm) else {
         let decision = &alarm.decision;
         let deliveries: Vec<_> =
             deliveries.into_iter().map(|one| NewDelivery { decision: decision.clone(), ..one }).collect();
         return if deliveries.is_empty() { Ok(()) } else { tx.deliver(&deliveries).await.map_err(failed) };
     };
+    let pace = rules.rule(&alarm.rule).and_then(Rule::pace).unwrap_or(groups::AT_ONCE);
     let mut found = tx.lock_groups(std::slice::from_ref(&key)).await.map_err(failed)?;
     let mut group = found.remove(&key).unwrap_or_else(|| Group::new(key));
     groups::join(&mut group, pace, &deliveries, now).map_err(broken)?;

@@ -79,10 +79,12 @@ pub(super) async fn update(
     named(name, &mut endpoint.name)?;
     let given = secret::take(&mut endpoint);
     // Before its secret is read as one of another channel.
-    is_told_alike(&decode(found(&rpc.defined().await?, ENDPOINT, &endpoint.name)?)?, &endpoint)?;
+    let definitions = rpc.defined().await?;
+    let known = found(&definitions, ENDPOINT, &endpoint.name)?;
+    is_told_alike(&decode(known)?, &endpoint)?;
     let text = match &given {
         Some(given) => Some(given.text.clone()),
-        None => secret_of(rpc, &endpoint.name).await?,
+        None => secret_of(rpc, known).await?,
     };
     check(rpc, &endpoint, text.as_slice())?;
     let sealed = given.as_ref().map(|given| seal(rpc, &endpoint.name, &given.text, Duration::ZERO));
@@ -132,9 +134,20 @@ fn check(rpc: &ActionRpc, endpoint: &Endpoint, secrets: &[SecretString]) -> Resu
         .map_err(|violations| Invalid::Fields(violations).into_failure("endpoint"))
 }
 
+/// The secrets that are kept of an endpoint as it is.
+pub(super) async fn sealed_of(rpc: &ActionRpc, endpoint: &Definition) -> Result<Vec<Vec<u8>>, Failure> {
+    let Definition { name, version, .. } = endpoint;
+    let sealed = rpc.defining.secrets(name, *version, rpc.clock.now()).await;
+    sealed.map_err(|error| store_failed(&error))?.ok_or_else(|| {
+        let message = format!("the endpoint {name:?} was changed meanwhile: look again");
+        Failure::new(ErrorKind::Aborted, message).with_reason("CHANGED", [])
+    })
+}
+
 /// The secret that is kept. One that the settings have no key for is as if there were none: attempts say so.
-async fn secret_of(rpc: &ActionRpc, name: &str) -> Result<Option<SecretString>, Failure> {
-    let sealed = rpc.defining.secrets(name, rpc.clock.now()).await.map_err(|error| store_failed(&error))?;
+async fn secret_of(rpc: &ActionRpc, endpoint: &Definition) -> Result<Option<SecretString>, Failure> {
+    let name = &endpoint.name;
+    let sealed = sealed_of(rpc, endpoint).await?;
     let (Some(last), Some(secrets)) = (sealed.first(), &rpc.makers.secrets) else { return Ok(None) };
     let opened = secrets.open(name, last);
     Ok(opened

@@ -13,7 +13,8 @@ use prost::Message as _;
 use tonic::Request;
 
 use super::definitions::found;
-use super::{ActionRpc, caller_of, required, store_failed};
+use super::endpoints::sealed_of;
+use super::{ActionRpc, caller_of, required};
 use crate::channels::Telling;
 use crate::classify::Outcome;
 use crate::endpoint::Terms;
@@ -27,7 +28,7 @@ pub(super) async fn test(rpc: &ActionRpc, request: Request<TestEndpointRequest>)
     let definitions = rpc.defined().await?;
     let definition = found(&definitions, DefinitionKind::Endpoint, &name)?;
     let now = rpc.clock.now();
-    let sealed = rpc.defining.secrets(&name, now).await.map_err(|error| store_failed(&error))?;
+    let sealed = sealed_of(rpc, definition).await?;
     let unfit = |why: String| {
         let message = format!("the endpoint cannot be told anything: {why}");
         Failure::new(ErrorKind::FailedPrecondition, message).with_reason("UNUSABLE", [])

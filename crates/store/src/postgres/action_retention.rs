@@ -31,7 +31,7 @@ const ALARMS: &str = "with old as (
         order by key limit $2 for update skip locked)
     delete from actions.alarms a using old where a.key = old.key";
 const GROUPS: &str = "with old as (
-        select rule, key from actions.groups where due_at is null and told_at < $1
+        select rule, key from actions.groups where due_at is null and (told_at is null or told_at < $1)
         order by told_at limit $2 for update skip locked)
     delete from actions.groups g using old where g.rule = old.rule and g.key = old.key";
 const SECRETS: &str = "with old as (

@@ -103,13 +103,14 @@ impl AlarmsTx for PostgresTx {
     }
 
     async fn lasting_alarms(&mut self, group: &GroupKey, most: u32) -> Result<Lasting, StoreError> {
-        let count = format!("select count(*) from actions.alarms {LASTING}");
-        let count = sqlx::query_scalar(AssertSqlSafe(count)).bind(&group.rule).bind(&group.key);
-        let count: i64 = count.fetch_one(&mut *self.0).await?;
+        let counts =
+            format!("select count(*), count(*) filter (where state = 'open') from actions.alarms {LASTING}");
+        let counts = sqlx::query_as(AssertSqlSafe(counts)).bind(&group.rule).bind(&group.key);
+        let (count, open_count): (i64, i64) = counts.fetch_one(&mut *self.0).await?;
         let query = sqlx::query(AssertSqlSafe(format!("{COLUMNS} {LASTING} {OPEN}")));
         let query = query.bind(&group.rule).bind(&group.key).bind(i64::from(most));
         let open = query.fetch_all(&mut *self.0).await?.iter().map(alarm).collect::<Result<_, _>>()?;
-        Ok(Lasting { count: count.cast_unsigned(), open })
+        Ok(Lasting { count: count.cast_unsigned(), open_count: open_count.cast_unsigned(), open })
     }
 }
 

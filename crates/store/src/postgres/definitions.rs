@@ -33,6 +33,10 @@ const DEFINE: &str = "insert into actions.definitions
     on conflict (kind, name) do update set version = excluded.version, definition = excluded.definition,
         changed_by = excluded.changed_by, changed_at = excluded.changed_at";
 const END: &str = "delete from actions.definitions where kind = $1 and name = $2";
+// Before there is another one of its name.
+const GIVE_UP: &str =
+    "update actions.deliveries set state = 'dead', settled_at = $2, reason = 'its endpoint is no more'
+    where endpoint = $1 and state = 'pending'";
 const FORGIVE: &str = "delete from actions.health where endpoint = $1";
 
 /// What is defined in a [`PostgresStore`].
@@ -63,8 +67,13 @@ impl Defining for PostgresDefining {
         Ok(Redefined::Done)
     }
 
-    async fn secrets(&self, endpoint: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        secrets::good_at(&self.0.effects, endpoint, now).await
+    async fn secrets(
+        &self,
+        endpoint: &str,
+        version: u32,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        secrets::good_at(&self.0.effects, endpoint, version, now).await
     }
 }
 
@@ -120,6 +129,7 @@ async fn write(connection: &mut PgConnection, change: &Redefinition<'_>) -> Resu
     }
     if change.bytes.is_none() {
         secrets::forget(&mut *connection, name).await?;
+        sqlx::query(GIVE_UP).bind(name).bind(to_sql(change.now)).execute(&mut *connection).await?;
     } else {
         secrets::change(&mut *connection, change).await?;
     }

@@ -27,7 +27,7 @@ const DECISIONS: &str = "delete from decisions where id in (
 const ALARMS: &str = "delete from alarms where key in (
     select key from alarms where state = 'cleared' and cleared_at < ?1 order by key limit ?2)";
 const GROUPS: &str = "delete from groups where (rule, key) in (
-    select rule, key from groups where due_at is null and told_at < ?1 order by told_at limit ?2)";
+    select rule, key from groups where due_at is null and (told_at is null or told_at < ?1) order by told_at limit ?2)";
 const SECRETS: &str = "delete from former_secrets where (endpoint, number) in (
     select endpoint, number from former_secrets where signs_until <= ?1 order by signs_until limit ?2)";
 

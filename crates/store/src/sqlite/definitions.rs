@@ -32,6 +32,10 @@ const DEFINE: &str = "insert into definitions
         changed_by = excluded.changed_by, changed_at = excluded.changed_at";
 const END: &str = "delete from definitions where kind = ?1 and name = ?2";
 const SYNC: &str = "pragma wal_checkpoint(passive)";
+// Before there is another one of its name.
+const GIVE_UP: &str =
+    "update deliveries set state = 'dead', settled_at = ?2, reason = 'its endpoint is no more'
+    where endpoint = ?1 and state = 'pending'";
 const FORGIVE: &str = "delete from health where endpoint = ?1";
 
 /// What is defined in a [`SqliteStore`].
@@ -64,8 +68,13 @@ impl Defining for SqliteDefining {
         Ok(Redefined::Done)
     }
 
-    async fn secrets(&self, endpoint: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        secrets::good_at(&self.0.timeseries.reader, endpoint, now).await
+    async fn secrets(
+        &self,
+        endpoint: &str,
+        version: u32,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        secrets::good_at(&self.0.timeseries.reader, endpoint, version, now).await
     }
 }
 
@@ -122,6 +131,7 @@ async fn write(connection: &mut SqliteConnection, change: &Redefinition<'_>) -> 
     }
     if change.bytes.is_none() {
         secrets::forget(&mut *connection, name).await?;
+        sqlx::query(GIVE_UP).bind(name).bind(change.now.as_micros()).execute(&mut *connection).await?;
     } else {
         secrets::change(&mut *connection, change).await?;
     }

@@ -6,11 +6,14 @@ use sqlx::sqlite::{SqliteConnection, SqliteExecutor};
 use crate::StoreError;
 use crate::definitions::{MOST_FORMER_SECRETS, NewSecret, Redefinition};
 
-const GOOD: &str = "select sealed from (
+// One statement, so that the endpoint is what it was when they were; there is a row also when it has none.
+const GOOD: &str = "select good.sealed from definitions d left join (
         select sealed, 1 as is_last, 0 as number from secrets where endpoint = ?1
         union all
         select sealed, 0, number from former_secrets where endpoint = ?1 and signs_until > ?2) as good
-    order by is_last desc, number desc";
+        on true
+    where d.kind = 'endpoint' and d.name = ?1 and d.version = ?3
+    order by good.is_last desc, good.number desc";
 const SHORTEN: &str = "update former_secrets set signs_until = ?2 where endpoint = ?1 and signs_until > ?2";
 const RETIRE: &str = "insert into former_secrets (endpoint, number, sealed, signs_until)
     select endpoint, (select coalesce(max(number), 0) + 1 from former_secrets where endpoint = ?1), sealed, ?2
@@ -22,13 +25,16 @@ const FORGET_FORMER: &str = "delete from former_secrets where endpoint = ?1 and 
 const FORGET: [&str; 2] =
     ["delete from secrets where endpoint = ?1", "delete from former_secrets where endpoint = ?1"];
 
-/// Those of an endpoint that are good at that time, the newest first.
+/// Those of an endpoint that are good at that time, the newest first; nothing when it is no longer of that version.
 pub(super) async fn good_at(
     executor: impl SqliteExecutor<'_>,
     endpoint: &str,
+    version: u32,
     now: Timestamp,
-) -> Result<Vec<Vec<u8>>, StoreError> {
-    Ok(sqlx::query_scalar(GOOD).bind(endpoint).bind(now.as_micros()).fetch_all(executor).await?)
+) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    let query = sqlx::query_scalar(GOOD).bind(endpoint).bind(now.as_micros()).bind(version);
+    let found: Vec<Option<Vec<u8>>> = query.fetch_all(executor).await?;
+    Ok((!found.is_empty()).then(|| found.into_iter().flatten().collect()))
 }
 
 /// What a change to an endpoint means to its secrets. Those that are over go with any change.

@@ -65,7 +65,8 @@ const REVIVE: &str =
     where id = ?1 and state in ('dead', 'delivered')";
 const REVIVE_MISSED: &str =
     "update deliveries set state = 'pending', due_at = ?2, steps = 0, reason = '', settled_at = null
-    where endpoint = ?1 and state = 'dead' and created_at >= ?3";
+    where endpoint = ?1 and state = 'dead' and (created_at >= ?3 or exists
+        (select 1 from deliveries part where part.told_with = deliveries.id and part.created_at >= ?3))";
 const GIVE_UP_ORPHANS: &str =
     "update deliveries set state = 'dead', settled_at = ?1, reason = 'its endpoint is no more'
     where state = 'pending' and endpoint not in (select name from definitions where kind = 'endpoint')";

@@ -206,9 +206,11 @@ async fn what_was_told_together_goes_together(backend: Backend) -> anyhow::Resul
         ..Group::new(GroupKey { rule: "hot".into(), key: key.into() })
     };
     let (waits, quiet) = (group("waits", Some(noon())), group("quiet", None));
+    // Looked at, and nothing added.
+    let never = Group { told: None, ..group("never", None) };
     let mut tx = store.offsets.begin_apart().await?;
-    tx.lock_groups(&[quiet.id.clone(), waits.id.clone()]).await?;
-    tx.put_groups(&[quiet, waits]).await?;
+    tx.lock_groups(&[never.id.clone(), quiet.id.clone(), waits.id.clone()]).await?;
+    tx.put_groups(&[never, quiet, waits]).await?;
     let head = NewDelivery { decision: "telling".into(), gathers: true, ..told("head", "a", "x", 1) };
     tx.deliver(&[head, NewDelivery { gathers: true, ..told("part", "a", "y", 1) }]).await?;
     tx.commit().await?;
@@ -217,7 +219,7 @@ async fn what_was_told_together_goes_together(backend: Backend) -> anyhow::Resul
     tx.gather(&[part], "head", b"both", noon()).await?;
     tx.commit().await?;
     let aged = before(noon() + HOUR);
-    assert_eq!(drop_aged(&store, &aged).await?, Dropped { groups: 1, ..Dropped::default() });
+    assert_eq!(drop_aged(&store, &aged).await?, Dropped { groups: 2, ..Dropped::default() });
     assert_eq!(kept(&store, &all).await?, set(&["one", "other"]), "their delivery waits");
     assert_eq!(deliveries(&store).await?, set(&["head", "part"]), "the one is told with the other");
     settle_at(&store, "a", DeliveryState::Delivered, noon()).await?;

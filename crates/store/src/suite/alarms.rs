@@ -93,8 +93,11 @@ async fn those_of_a_group_that_last_are_found(backend: Backend) -> anyhow::Resul
     let mut tx = store.offsets.begin_apart().await?;
     let group = |key: &str| GroupKey { rule: "hot".into(), key: key.into() };
     let lasting = tx.lasting_alarms(&group("line-1"), 9).await?;
-    assert_eq!(lasting, Lasting { count: 3, open: open.to_vec() });
-    assert_eq!(tx.lasting_alarms(&group("line-1"), 1).await?, Lasting { count: 3, open: open[..1].to_vec() });
+    assert_eq!(lasting, Lasting { count: 3, open_count: 2, open: open.to_vec() });
+    assert_eq!(
+        tx.lasting_alarms(&group("line-1"), 1).await?,
+        Lasting { count: 3, open_count: 2, open: open[..1].to_vec() }
+    );
     assert_eq!(tx.lasting_alarms(&group("line-3"), 9).await?, Lasting::default());
     Ok(())
 }

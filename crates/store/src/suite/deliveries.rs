@@ -20,6 +20,8 @@ laws!(
     what_waits_for_nobody_is_given_up,
     what_is_over_is_sent_again_when_that_is_wanted,
     what_waits_becomes_part_of_one_that_goes,
+    a_digest_is_missed_as_long_as_a_part_of_it_is,
+    who_ends_leaves_nothing_to_who_comes_after,
 );
 
 const LEASE: Duration = Duration::from_mins(1);
@@ -339,4 +341,48 @@ async fn claim_after_failing(store: &Store, delivery: NewDelivery) -> anyhow::Re
     let claimed = claim(store, &delivery.endpoint, noon(), LEASE).await?;
     settle(store, &claimed, DeliveryState::Pending, noon() + Duration::from_mins(1)).await?;
     Ok(store.deliveries.get(&delivery.id).await?.expect("it is told").0)
+}
+
+async fn a_digest_is_missed_as_long_as_a_part_of_it_is(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    let later = noon() + Duration::from_mins(1);
+    let head = NewDelivery { gathers: true, ..told("head", "a", "x", 1) };
+    deliver(&store, &[head, NewDelivery { gathers: true, now: later, ..told("part", "a", "y", 1) }]).await?;
+    let part = store.deliveries.get("part").await?.expect("it is told").0;
+    let mut tx = store.offsets.begin_apart().await?;
+    tx.gather(&[part], "head", b"both", later).await?;
+    tx.commit().await?;
+    let claimed = claim(&store, "a", later, LEASE).await?;
+    assert!(settle(&store, &claimed, DeliveryState::Dead, later).await?);
+    let missed = async |since| {
+        let mut tx = store.offsets.begin_apart().await?;
+        let revived = tx.revive(&Revived::Missed("a", since), later).await?;
+        anyhow::Ok(revived)
+    };
+    assert_eq!(missed(later + Duration::from_secs(1)).await?, 0);
+    assert_eq!(missed(later).await?, 1, "its part was decided then");
+    Ok(())
+}
+
+async fn who_ends_leaves_nothing_to_who_comes_after(backend: Backend) -> anyhow::Result<()> {
+    let store = backend.open(clock()).await?;
+    deliver(&store, &[told("a1", "a", "x", 1), told("b1", "b", "x", 1)]).await?;
+    for (revision, bytes) in [(0, Some(b"one".as_slice())), (1, None), (2, Some(b"another".as_slice()))] {
+        let change = Redefinition {
+            revision,
+            kind: DefinitionKind::Endpoint,
+            name: "a",
+            bytes,
+            secret: None,
+            forgives: true,
+            by: None,
+            now: noon(),
+        };
+        store.defining.redefine(&change).await?;
+    }
+    let due = due(&store, noon(), &[wanted("a", 9, false), wanted("b", 9, false)], 9).await?;
+    assert_eq!(ids(&due), ["b1"]);
+    let (given_up, _) = store.deliveries.get("a1").await?.expect("it is kept");
+    assert_eq!((given_up.state, given_up.reason.as_str()), (DeliveryState::Dead, "its endpoint is no more"));
+    Ok(())
 }

@@ -50,10 +50,14 @@ pub enum SmtpError {
 
 impl SmtpError {
     /// What it means for the attempt.
-    pub const fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         match self {
             Self::Dial(error) => error.outcome(),
-            Self::Refused(_, 500..=599, _) | Self::Mail(_) => Outcome::Refused { disable: false },
+            Self::Mail(_) => Outcome::Refused { disable: false },
+            Self::Refused(what, 500..=599, _) if is_about_the_mail(what) => {
+                Outcome::Refused { disable: false }
+            }
+            // Whom the server does not want to speak to now it may, when a password is right again.
             Self::Refused(..)
             | Self::Io(..)
             | Self::Nonsense(_)
@@ -64,6 +68,11 @@ impl SmtpError {
             | Self::Deadline(..) => Outcome::Failed,
         }
     }
+}
+
+/// Whether what is refused is the mail, and not whoever brings it.
+fn is_about_the_mail(what: &str) -> bool {
+    ["MAIL", "RCPT", "DATA", "the mail"].contains(&what)
 }
 
 /// One that has been greeted.

@@ -207,7 +207,7 @@ async fn nothing_that_a_device_says_gets_out_of_where_it_stands() -> anyhow::Res
 async fn what_the_server_answers_has_its_meaning() -> anyhow::Result<()> {
     let cases: [(Answers, Outcome, &str); 12] = [
         (&[("(greeting)", "421 busy")], Outcome::Failed, "the answer to the connection is 421: busy"),
-        (&[("(greeting)", "554 no")], REFUSED, "the answer to the connection is 554: no"),
+        (&[("(greeting)", "554 no")], Outcome::Failed, "the answer to the connection is 554: no"),
         (&[("(greeting)", "hello")], Outcome::Failed, "the connection: the server says what is no SMTP"),
         (&[("EHLO", "250 mail.test")], Outcome::Failed, "the server does not offer STARTTLS"),
         (&[("STARTTLS", "454 not now")], Outcome::Failed, "the answer to STARTTLS is 454: not now"),
@@ -216,7 +216,7 @@ async fn what_the_server_answers_has_its_meaning() -> anyhow::Result<()> {
             Outcome::Failed,
             "the server goes on in the clear after STARTTLS",
         ),
-        (&[("AUTH", "535 who is xyzzy?")], REFUSED, "the answer to AUTH is 535: who is [secret]?"),
+        (&[("AUTH", "535 who is xyzzy?")], Outcome::Failed, "the answer to AUTH is 535: who is [secret]?"),
         (&[("MAIL", "451 later")], Outcome::Failed, "the answer to MAIL is 451: later"),
         (&[("RCPT", "450-full\r\n450 later")], Outcome::Failed, "the answer to RCPT is 450: full later"),
         (&[("RCPT", "550 nobody")], REFUSED, "the answer to RCPT is 550: nobody"),

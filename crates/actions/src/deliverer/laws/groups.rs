@@ -19,6 +19,9 @@ laws!(
     a_group_of_alarms_is_one_that_is_told_again_while_one_lasts,
     what_is_silenced_or_taken_on_is_not_told_again,
     outside_of_its_active_times_a_rule_tells_nothing_again,
+    a_group_whose_rule_has_none_any_more_ends_as_it_began,
+    what_waits_for_nobody_is_told_to_nobody,
+    of_many_that_last_it_is_said_how_many_they_are,
 );
 
 const fn seconds(seconds: i64) -> prost_types::Duration {
@@ -254,5 +257,47 @@ async fn outside_of_its_active_times_a_rule_tells_nothing_again(bed: Bed) -> any
     bed.decide(&[event(1, "sensors", "pump-1")]).await?;
     bed.run(&mut [bed.desk(None)?], began + MINUTE * 60, |_| Answer::Good).await?;
     assert_eq!(told(&bed).await?.len(), 4, "told, and told again until 22:20");
+    Ok(())
+}
+
+async fn a_group_whose_rule_has_none_any_more_ends_as_it_began(bed: Bed) -> anyhow::Result<()> {
+    let rule = alarms(600);
+    begin(&bed, &rule).await?;
+    let began = bed.now();
+    let mut desks = [bed.desk(None)?];
+    bed.decide(&[event(1, "sensors", "pump-1")]).await?;
+    bed.run(&mut desks, began + MINUTE, |_| Answer::Good).await?;
+    bed.rule(&Rule { grouping: None, ..rule }).await?;
+    bed.decide(&[event(2, "well", "pump-1")]).await?;
+    bed.run(&mut desks, began + MINUTE * 60, |_| Answer::Good).await?;
+    let all = told(&bed).await?;
+    assert_eq!(changes(&all), [(AlarmChange::Raised, "group/hot"), (AlarmChange::Cleared, "group/hot")]);
+    Ok(())
+}
+
+async fn what_waits_for_nobody_is_told_to_nobody(bed: Bed) -> anyhow::Result<()> {
+    begin(&bed, &rule(Grouping::default())).await?;
+    bed.decide(&[event(1, "line-1", "pump-1")]).await?;
+    bed.redefine(DefinitionKind::Rule, "hot", None).await?;
+    bed.end("pager").await?;
+    let mut desks = [bed.desk(None)?];
+    let sent = bed.run(&mut desks, bed.now() + MINUTE, |_| Answer::Good).await?;
+    assert_eq!(sent.len(), 1, "the other endpoint is there: {sent:?}");
+    assert_eq!(told(&bed).await?.len(), 0);
+    Ok(())
+}
+
+async fn of_many_that_last_it_is_said_how_many_they_are(bed: Bed) -> anyhow::Result<()> {
+    begin(&bed, &alarms(600)).await?;
+    let all: Vec<Event> =
+        (1..=70).map(|number| event(number, "sensors", &format!("pump-{number}"))).collect();
+    bed.decide(&all).await?;
+    let mut desks = [bed.desk(None)?];
+    bed.run(&mut desks, bed.now() + MINUTE * 11, |_| Answer::Good).await?;
+    let all = told(&bed).await?;
+    assert_eq!(all.len(), 2);
+    for (_, _, message) in all {
+        assert_eq!((named(&message).0.len(), named(&message).1), (50, "70".to_owned()));
+    }
     Ok(())
 }
