@@ -1,13 +1,14 @@
 //! One attempt: from what is kept of a delivery to what came of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cornjacket_bus::trace;
 use cornjacket_domain::Timestamp;
 use cornjacket_proto::actions::attempt;
 use cornjacket_store::{AttemptResult, Delivery};
 use prost::Message as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
 use super::Ports;
@@ -19,7 +20,10 @@ use crate::classify::Outcome;
 use crate::outside::Attempted;
 use crate::settle::{Finished, outcome};
 
-/// Makes the attempt. It ends within the endpoint's timeout, with the store's answer to what the secret is.
+/// How long the store may take to say what the secret is: less than leases last beyond the endpoint's timeout.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes the attempt. It ends within the endpoint's timeout, and that of the store's answer to what the secret is.
 pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delivery) -> Finished {
     let message = Message::decode(delivery.told.message.as_slice());
     let span = tracing::error_span!(
@@ -33,14 +37,14 @@ pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delive
     trace::join(&span, cause.iter());
     let attempt = async {
         let message = message.map_err(|error| format!("what is to be told does not decode: {error}"))?;
-        let (now, begun) = (ports.clock.now(), Instant::now());
+        let now = ports.clock.now();
         let channel = open(&ports, &receiver, now).await?;
         let traceparent = trace::traceparent(&Span::current());
         let telling = Telling {
             id: &delivery.told.id,
             message: &message,
             now,
-            deadline: receiver.terms.timeout.saturating_sub(begun.elapsed()),
+            deadline: receiver.terms.timeout,
             traceparent: traceparent.as_deref(),
         };
         Ok(channel.send(telling, &ports.makers.outside).await)
@@ -52,7 +56,7 @@ pub(super) async fn send(ports: Ports, receiver: Arc<Receiver>, delivery: Delive
 /// With the secrets of the endpoint as it is known here: those of another place would go to the wrong one.
 async fn open(ports: &Ports, receiver: &Receiver, now: Timestamp) -> Result<Box<dyn Channel>, String> {
     let sealed = ports.defining.secrets(&receiver.endpoint.name, receiver.version, now);
-    let sealed = timeout(receiver.terms.timeout, sealed).await;
+    let sealed = timeout(PATIENCE, sealed).await;
     let sealed = sealed.map_err(|_| "the store does not say what the secret is".to_owned())?;
     let sealed = sealed.map_err(|error| error.to_string())?;
     let sealed = sealed.ok_or("the endpoint was changed before it was asked")?;
