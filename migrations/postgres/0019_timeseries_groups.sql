@@ -25,3 +25,5 @@ alter table actions.deliveries add column gathers boolean not null default false
 alter table actions.deliveries add column told_with text;
 create index deliveries_gathers on actions.deliveries (endpoint, rule, number) where state = 'pending' and gathers;
 create index deliveries_told_with on actions.deliveries (told_with) where told_with is not null;
+-- Attempts that were made when it was last sent again.
+alter table actions.deliveries add column attempts_before integer not null default 0;

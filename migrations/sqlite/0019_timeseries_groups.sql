@@ -25,3 +25,5 @@ alter table deliveries add column gathers integer not null default 0;
 alter table deliveries add column told_with text;
 create index deliveries_gathers on deliveries (endpoint, rule, number) where state = 'pending' and gathers;
 create index deliveries_told_with on deliveries (told_with) where told_with is not null;
+-- Attempts that were made when it was last sent again.
+alter table deliveries add column attempts_before integer not null default 0;

@@ -11,7 +11,7 @@ use prost::Message as _;
 use crate::breaker::{self, Answer};
 use crate::{Message, ids, said, schedule};
 
-/// Attempts at one delivery at the most, whatever they come to: an endpoint that always asks to be left alone, or a delivery that
+/// Attempts at one delivery at the most, until somebody has it sent again, whatever they come to: an endpoint that always asks to be left alone, or a delivery that
 /// every process dies of, does not go on for ever.
 const MOST: u32 = 100;
 
@@ -55,6 +55,11 @@ impl Finished {
         self.delivery.attempts + 1
     }
 
+    /// Since it was last sent again.
+    fn attempts(&self) -> u32 {
+        self.attempt() - self.delivery.attempts_before
+    }
+
     fn next(&self, now: Timestamp) -> Next {
         let steps = self.delivery.steps;
         let pending = |wait: Duration, steps| Next { state: DeliveryState::Pending, due: now + wait, steps };
@@ -62,7 +67,7 @@ impl Finished {
         if self.answer == Answer::Good {
             return over(DeliveryState::Delivered);
         }
-        if self.is_final || self.attempt() >= MOST {
+        if self.is_final || self.attempts() >= MOST {
             return over(DeliveryState::Dead);
         }
         match self.answer {
@@ -205,5 +210,8 @@ mod tests {
         let mut last = finished(Answer::Hold(Duration::from_secs(30)));
         last.delivery.attempts = MOST - 1;
         assert_eq!(last.next(NOW).state, DeliveryState::Dead);
+        // Sent again, it begins anew.
+        last.delivery.attempts_before = last.delivery.attempts;
+        assert_eq!(last.next(NOW).state, DeliveryState::Pending);
     }
 }

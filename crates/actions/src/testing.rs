@@ -28,6 +28,7 @@ pub fn delivery(id: &str, endpoint: &str) -> Delivery {
         state: DeliveryState::Pending,
         due: NOW,
         attempts: 0,
+        attempts_before: 0,
         steps: 0,
         fence: 0,
         reason: String::new(),

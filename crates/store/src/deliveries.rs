@@ -93,7 +93,9 @@ pub struct Delivery {
     pub due: Timestamp,
     /// Attempts that were begun.
     pub attempts: u32,
-    /// How many of them were steps of the retry schedule.
+    /// How many of them there were when it was last sent again.
+    pub attempts_before: u32,
+    /// How many of them, since then, were steps of the retry schedule.
     pub steps: u32,
     /// Counts claims.
     pub fence: u64,

@@ -21,7 +21,7 @@ use crate::deliveries::{
 /// What [`delivery`] reads.
 pub(super) const COLUMNS: &str = "d.number, d.id, d.endpoint, d.decision, d.rule, d.rule_version, d.source, d.event_id,
     d.order_key, d.priority, d.message, d.created_at, d.state, d.due_at, d.attempts, d.steps, d.fence, d.reason,
-    d.settled_at, d.ordered, d.gathers, d.told_with";
+    d.settled_at, d.ordered, d.gathers, d.told_with, d.attempts_before";
 const LIST: &str = "from actions.deliveries d
     where ($1::text is null or endpoint = $1) and ($2::text is null or rule = $2)
         and ($3::text is null or decision = $3) and ($4::text is null or state = $4)
@@ -135,6 +135,7 @@ pub(super) fn delivery(row: &PgRow) -> Result<Delivery, StoreError> {
         reason: row.try_get(17)?,
         settled: row.try_get::<Option<OffsetDateTime>, _>(18)?.map(from_sql),
         told_with: row.try_get(21)?,
+        attempts_before: row.try_get::<i32, _>(22)?.cast_unsigned(),
     })
 }
 

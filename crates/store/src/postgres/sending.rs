@@ -70,10 +70,12 @@ const PART: &str = "update actions.deliveries set state = 'gathered', told_with 
     where id = any($1)";
 const SAY: &str = "update actions.deliveries set message = $2 where id = $1";
 const REVIVE: &str =
-    "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, reason = '', settled_at = null
+    "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, attempts_before = attempts, reason = '',
+        settled_at = null
     where id = $1 and state in ('dead', 'delivered')";
 const REVIVE_MISSED: &str =
-    "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, reason = '', settled_at = null
+    "update actions.deliveries set state = 'pending', due_at = $2, steps = 0, attempts_before = attempts, reason = '',
+        settled_at = null
     where endpoint = $1 and state = 'dead' and (created_at >= $3 or exists
         (select from actions.deliveries part where part.told_with = actions.deliveries.id and part.created_at >= $3))";
 const GIVE_UP_ORPHANS: &str = "update actions.deliveries set state = 'dead', settled_at = $1, reason = 'its endpoint is no more'

@@ -61,10 +61,12 @@ const PART: &str = "update deliveries set state = 'gathered', told_with = ?2, se
     where id = ?1";
 const SAY: &str = "update deliveries set message = ?2 where id = ?1";
 const REVIVE: &str =
-    "update deliveries set state = 'pending', due_at = ?2, steps = 0, reason = '', settled_at = null
+    "update deliveries set state = 'pending', due_at = ?2, steps = 0, attempts_before = attempts, reason = '',
+        settled_at = null
     where id = ?1 and state in ('dead', 'delivered')";
 const REVIVE_MISSED: &str =
-    "update deliveries set state = 'pending', due_at = ?2, steps = 0, reason = '', settled_at = null
+    "update deliveries set state = 'pending', due_at = ?2, steps = 0, attempts_before = attempts, reason = '',
+        settled_at = null
     where endpoint = ?1 and state = 'dead' and (created_at >= ?3 or exists
         (select 1 from deliveries part where part.told_with = deliveries.id and part.created_at >= ?3))";
 const GIVE_UP_ORPHANS: &str =

@@ -293,6 +293,7 @@ async fn what_is_over_is_sent_again_when_that_is_wanted(backend: Backend) -> any
         (DeliveryState::Pending, later, 0, None)
     );
     assert_eq!((again.attempts, attempts.len()), (1, 1), "what was is kept");
+    assert_eq!(again.attempts_before, 1, "and no longer counts");
     Ok(())
 }
 
