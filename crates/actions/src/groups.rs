@@ -136,7 +136,10 @@ async fn tell(
     }
     let repeat = Some(waiting.repeat).filter(|repeat| *repeat > 0 && !lasting.open.is_empty());
     group.due = repeat.map(|repeat| now + Duration::from_micros(repeat));
-    group.waiting = Waiting { telling: String::new(), parts: Vec::new(), ..waiting }.encode_to_vec();
+    // Once none lasts it is no group of alarms any more: the rule may have become one without.
+    let has_alarms = waiting.has_alarms && lasting.count > 0;
+    let told = Waiting { telling: String::new(), parts: Vec::new(), has_alarms, ..waiting };
+    group.waiting = told.encode_to_vec();
     Ok(Ok(()))
 }
 

@@ -271,7 +271,13 @@ async fn a_group_whose_rule_has_none_any_more_ends_as_it_began(bed: Bed) -> anyh
     bed.decide(&[event(2, "well", "pump-1")]).await?;
     bed.run(&mut desks, began + MINUTE * 60, |_| Answer::Good).await?;
     let all = told(&bed).await?;
-    assert_eq!(changes(&all), [(AlarmChange::Raised, "group/hot"), (AlarmChange::Cleared, "group/hot")]);
+    let ended = [(AlarmChange::Raised, "group/hot"), (AlarmChange::Cleared, "group/hot")];
+    assert_eq!(changes(&all), ended);
+    // It tells each event from now on, and none of it is the end of anything.
+    bed.rule(&self::rule(Grouping::default())).await?;
+    bed.decide(&[event(3, "line-1", "pump-3")]).await?;
+    bed.run(&mut desks, bed.now() + MINUTE, |_| Answer::Good).await?;
+    assert_eq!(changes(&told(&bed).await?)[2..], [(AlarmChange::None, "")]);
     Ok(())
 }
 
