@@ -50,6 +50,11 @@ async fn rules_of_a_file_are_told_to_a_terminal() -> anyhow::Result<()> {
     let apply = ["apply", "-f", path(&file)?];
     let early = says(&verbs, &apply).await.expect_err("there is no endpoint");
     assert!(format!("{early:#}").contains("rule.endpoints[0]"), "{early:#}");
+    let twice = folder.path().join("twice.toml");
+    std::fs::write(&twice, [rules()?, rules()?].join("\n"))?;
+    let twice = says(&verbs, &["apply", "-f", path(&twice)?]).await.expect_err("two of one name");
+    let said = "rules[1] \"too-hot\": there is one of that name before it";
+    assert!(format!("{twice:#}").contains(said), "{twice:#}");
 
     let at = format!("127.0.0.1:{port}");
     let key = key(&verbs, &format!("http://{at}")).await?;

@@ -1,5 +1,6 @@
 //! What people say at a terminal, and what they are told.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cornjacket_testkit::{Program, wait};
@@ -155,4 +156,16 @@ async fn slips_are_told_as_what_they_are() -> anyhow::Result<()> {
         assert!(refused.contains(told), "{verb:?}: {refused}");
     }
     stop(process).await
+}
+
+/// As `| head` does.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_longer_read_ends_without_a_word() -> anyhow::Result<()> {
+    let mut verb = Command::new(env!("CARGO_BIN_EXE_cornjacket"));
+    let mut verb = verb.arg("config").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    drop(verb.stdout.take());
+    let ended = tokio::task::spawn_blocking(move || verb.wait_with_output()).await??;
+    let said = String::from_utf8(ended.stderr)?;
+    assert!(said.is_empty(), "{said}");
+    Ok(())
 }

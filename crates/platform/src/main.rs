@@ -137,6 +137,7 @@ impl SourceFlags {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    commands::pipe::end_when_nobody_reads();
     tls::install_provider();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cornjacket_domain::Timestamp;
-use cornjacket_store::{Alarm, Decision, Group, GroupKey, NewDelivery, StoreError, Tx, Window, WindowKey};
+use cornjacket_store::{
+    Alarm, Decision, Group, GroupKey, NewDelivery, Outcome, StoreError, Tx, Window, WindowKey,
+};
 
 use super::meant::{How, Meant};
 use crate::AlarmChange;
@@ -52,6 +54,21 @@ fn groups_of(meant: &[Meant<'_>], alarms: &HashMap<String, Alarm>) -> BTreeSet<G
     let known = |one: &Meant<'_>| one.group(one.alarm().and_then(|key| alarms.get(key)));
     let all = meant.iter().flat_map(|one| [known(one), one.group(None)]);
     all.filter_map(Result::unwrap_or_default).collect()
+}
+
+/// One line for each rule that could not decide, or find words.
+fn say_failures(decisions: &[Decision]) {
+    let failed = decisions.iter().filter(|one| one.outcome == Outcome::Failed);
+    let of_rules: BTreeMap<&str, &Decision> = failed.map(|one| (one.rule.as_str(), one)).collect();
+    for (rule, Decision { source, event_id, reason, .. }) in of_rules {
+        tracing::warn!(
+            rule,
+            event_source = source,
+            event_id,
+            reason,
+            "a rule tells nothing of an event: it fails"
+        );
+    }
 }
 
 /// What is decided.
@@ -128,6 +145,7 @@ impl<'a> Decided<'a> {
     /// Writes everything.
     pub async fn write(self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         let decisions = self.decisions.all();
+        say_failures(decisions);
         for decision in decisions {
             let outcome = decision.outcome.name();
             metrics::counter!("cornjacket_actions_decisions_total", "outcome" => outcome)

@@ -121,7 +121,7 @@ pub fn is_new(definitions: &Definitions, kind: DefinitionKind, name: &str) -> Re
     if definitions.get(kind, name).is_none() {
         return Ok(());
     }
-    let message = format!("there is a {} {name:?} already", kind.name());
+    let message = format!("the {} {name:?} is there already", kind.name());
     Err(Failure::new(ErrorKind::AlreadyExists, message))
 }
 

@@ -89,8 +89,6 @@ pub(super) async fn update(
     check(rpc, &endpoint, text.as_slice())?;
     let sealed = given.as_ref().map(|given| seal(rpc, &endpoint.name, &given.text, Duration::ZERO));
     let sealed = sealed.transpose()?;
-    let health = health(rpc).await?;
-    let is_given_up = health.get(&endpoint.name).is_some_and(|health| health.disabled.is_some());
     let action = Action::new(&caller, "update", format!("endpoints/{}", endpoint.name));
     let changing = Changing { kind: ENDPOINT, name: &endpoint.name, action };
     let change = |seen: &Definitions| {
@@ -103,7 +101,8 @@ pub(super) async fn update(
         }
         let hint = given.as_ref().map_or(&before.secret_hint, |given| &given.hint).clone();
         let kept = Endpoint { secret_hint: hint, ..kept(&endpoint) };
-        let forgives = !endpoint.disabled && (before.disabled || is_given_up);
+        // Whoever changes it has seen to it.
+        let forgives = !endpoint.disabled;
         Ok(Change { secret: sealed.clone(), forgives, ..Change::to(kept.encode_to_vec()) })
     };
     let definitions = rpc.change(&changing, change).await?;

@@ -3,6 +3,7 @@
 //! The file is TOML or JSON with lists `endpoints` and `rules`, whose fields are those of protobuf's JSON form of `Endpoint` and
 //! `Rule`. What is not in the file is left as it is.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -52,17 +53,23 @@ impl Apply {
     /// Does it, and prints a line for each.
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let contents = Contents::of(&self.file).with_context(|| format!("--file {}", self.file.display()))?;
+        // All of it is read before any of it is done.
+        let endpoints: Vec<Endpoint> = read("endpoints", &contents.endpoints)?;
+        let rules: Vec<Rule> = read("rules", &contents.rules)?;
+        anyhow::ensure!(
+            !endpoints.is_empty() || !rules.is_empty(),
+            "--file {}: has neither endpoints nor rules",
+            self.file.display()
+        );
         telemetry::block_on(&settings.log, async {
             let mut actions = self.server.actions(settings).await?;
             // Endpoints first: rules name them.
-            for (index, value) in contents.endpoints.iter().enumerate() {
-                let endpoint: Endpoint = message(value).with_context(|| format!("endpoints[{index}]"))?;
+            for endpoint in endpoints {
                 let name = endpoint.name.clone();
                 let applied = apply_endpoint(&mut actions, endpoint).await;
                 say("endpoint", &name, &applied.with_context(|| format!("endpoint {name:?}"))?);
             }
-            for rule in contents.rules() {
-                let rule = rule?;
+            for rule in rules {
                 let name = rule.name.clone();
                 let applied = apply_rule(&mut actions, rule).await;
                 say("rule", &name, &applied.with_context(|| format!("rule {name:?}"))?);
@@ -84,10 +91,21 @@ impl Contents {
     }
 
     /// Its rules.
-    pub fn rules(&self) -> impl Iterator<Item = anyhow::Result<Rule>> {
-        let rule = |(index, value)| message(value).with_context(|| format!("rules[{index}]"));
-        self.rules.iter().enumerate().map(rule)
+    pub fn rules(&self) -> anyhow::Result<Vec<Rule>> {
+        read("rules", &self.rules)
     }
+}
+
+/// Messages of a list, no two of one name.
+fn read<M: Message + prost::Name + Default>(list: &str, values: &[Value]) -> anyhow::Result<Vec<M>> {
+    let name = |value: &Value| value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut names = BTreeSet::new();
+    let one = |(index, value): (usize, &Value)| {
+        let place = || format!("{list}[{index}] {:?}", name(value));
+        anyhow::ensure!(names.insert(name(value)), "{}: there is one of that name before it", place());
+        message(value).with_context(place)
+    };
+    values.iter().enumerate().map(one).collect()
 }
 
 /// A message in protobuf's JSON form.

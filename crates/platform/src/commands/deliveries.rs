@@ -109,7 +109,7 @@ impl From<Wanted> for State {
 async fn list(server: &Server, settings: &Settings, request: ListDeliveriesRequest) -> anyhow::Result<()> {
     let mut actions = server.actions(settings).await?;
     let found = actions.list_deliveries(request).await.map_err(|status| told(&status))?.into_inner();
-    let head = ["delivery", "endpoint", "rule", "event", "state", "attempts", "reason"];
+    let head = ["delivery", "decided", "endpoint", "rule", "event", "state", "attempts", "reason"];
     print!("{}", table::of(&head, found.deliveries.into_iter().map(row)));
     if !found.next_page_token.is_empty() {
         eprintln!("there are more: --limit");
@@ -117,11 +117,12 @@ async fn list(server: &Server, settings: &Settings, request: ListDeliveriesReque
     Ok(())
 }
 
-fn row(delivery: Delivery) -> [String; 7] {
+fn row(delivery: Delivery) -> [String; 8] {
     let state = state_of(&delivery);
     let event = format!("{}/{}", delivery.event_source, delivery.event_id);
     let attempts = delivery.attempts.to_string();
-    [delivery.id, delivery.endpoint, delivery.rule, event, state, attempts, delivery.reason]
+    let decided = delivery.create_time.unwrap_or_default().to_string();
+    [delivery.id, decided, delivery.endpoint, delivery.rule, event, state, attempts, delivery.reason]
 }
 
 /// In a word.
@@ -163,6 +164,15 @@ async fn show(server: &Server, settings: &Settings, id: String) -> anyhow::Resul
         state_of(&delivery),
         if delivery.reason.is_empty() { String::new() } else { format!(" ({})", delivery.reason) }
     );
+    let source = &delivery.event_source;
+    println!("rule {} v{}, event {source} {}", delivery.rule, delivery.rule_version, delivery.event_id);
+    println!("decided {}", delivery.create_time.unwrap_or_default());
+    if let Some(next) = delivery.next_attempt_time {
+        println!("next attempt not before {next}");
+    }
+    if !delivery.told_with.is_empty() {
+        println!("told with {}", delivery.told_with);
+    }
     let head = ["attempt", "began", "took", "outcome", "status", "address", "error"];
     print!("{}", table::of(&head, found.attempts.into_iter().map(attempt_row)));
     Ok(())

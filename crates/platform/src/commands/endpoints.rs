@@ -9,6 +9,7 @@ mod slack;
 mod webhook;
 
 use clap::{Args, Subcommand};
+use cornjacket_domain::{Clock, SystemClock, Timestamp};
 use cornjacket_proto::actions::attempt::Outcome;
 use cornjacket_proto::actions::{
     DeleteEndpointRequest, Endpoint, GetEndpointRequest, ListEndpointsRequest, TestEndpointRequest,
@@ -121,10 +122,16 @@ fn doing(endpoint: &Endpoint) -> String {
         let reason = Some(&endpoint.disabled_reason).filter(|reason| !reason.is_empty());
         return reason.map_or_else(|| "disabled".to_owned(), |reason| format!("disabled: {reason}"));
     }
-    match health.failures {
-        0 => "well".to_owned(),
+    let failures = match health.failures {
+        0 => return "well".to_owned(),
+        1 => "1 failure".to_owned(),
         failures => format!("{failures} failures in a row"),
-    }
+    };
+    let is_to_come = |until: &prost_types::Timestamp| {
+        Timestamp::from_proto(until).is_some_and(|until| until > SystemClock.now())
+    };
+    let left_alone = health.open_until.filter(is_to_come).map(|until| format!("; left alone until {until}"));
+    format!("{failures}{}", left_alone.unwrap_or_default())
 }
 
 async fn get(server: &Server, settings: &Settings, name: String) -> anyhow::Result<Endpoint> {

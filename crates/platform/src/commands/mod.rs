@@ -23,6 +23,7 @@ pub mod migrate;
 pub mod models;
 mod moment;
 mod pages;
+pub mod pipe;
 mod progress;
 pub mod projections;
 pub mod rules;

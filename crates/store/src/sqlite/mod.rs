@@ -70,6 +70,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const CACHE_KIB: &str = "-32768";
 /// The write-ahead log is folded into the file after this many pages of 4 KiB: the default is less than one batch.
 const CHECKPOINT_PAGES: &str = "16384";
+const FREE_DELIVERIES: &str = "update deliveries set lease_until = 0 where state = 'sending'";
 const REMEMBER_TOPIC: &str = "insert into topics (topic, partitions) values (?, ?) on conflict do nothing";
 const PARTITIONS: &str = "select topic, partitions from topics";
 
@@ -107,6 +108,8 @@ impl SqliteStore {
         let derived = path.with_extension("timeseries.db");
         let timeseries =
             Database::open(&derived, SqliteSynchronous::Normal, "timeseries", read_connections).await?;
+        // Whoever had them under way is gone: nobody else can have the files.
+        sqlx::query(FREE_DELIVERIES).execute(&timeseries.writer).await?;
         Ok(Self { events, timeseries, wakes: Wakes::default(), _lock: lock })
     }
 

@@ -74,8 +74,7 @@ impl Test {
             return Ok(vec![(self.what.clone(), Tested::Name(self.what.clone()))]);
         }
         let contents = Contents::of(file).with_context(|| self.what.clone())?;
-        let rules = contents.rules().map(|rule| rule.map(|rule| (rule.name.clone(), Tested::Rule(rule))));
-        rules.collect()
+        Ok(contents.rules()?.into_iter().map(|rule| (rule.name.clone(), Tested::Rule(rule))).collect())
     }
 
     fn over(&self) -> anyhow::Result<Over> {
