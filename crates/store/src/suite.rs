@@ -8,6 +8,7 @@ mod dead_letters;
 mod definitions;
 mod deliveries;
 mod devices;
+mod digests;
 mod event_log;
 mod fixtures;
 mod forget;

@@ -19,13 +19,11 @@ laws!(
     what_is_told_wakes_and_is_told_once,
     what_waits_for_nobody_is_given_up,
     what_is_over_is_sent_again_when_that_is_wanted,
-    what_waits_becomes_part_of_one_that_goes,
-    a_digest_is_missed_as_long_as_a_part_of_it_is,
     who_ends_leaves_nothing_to_who_comes_after,
     what_nobody_else_can_have_under_way_is_free_at_once,
 );
 
-const LEASE: Duration = Duration::from_mins(1);
+pub(super) const LEASE: Duration = Duration::from_mins(1);
 
 pub(super) fn told(id: &str, endpoint: &str, order_key: &str, priority: i16) -> NewDelivery {
     NewDelivery {
@@ -51,11 +49,11 @@ pub(super) async fn deliver(store: &Store, deliveries: &[NewDelivery]) -> anyhow
     Ok(tx.commit().await?)
 }
 
-const fn wanted(endpoint: &str, most: u32, ordered: bool) -> Wanted<'_> {
+pub(super) const fn wanted(endpoint: &str, most: u32, ordered: bool) -> Wanted<'_> {
     Wanted { endpoint, most, ordered }
 }
 
-async fn due(
+pub(super) async fn due(
     store: &Store,
     now: Timestamp,
     wanted: &[Wanted<'_>],
@@ -64,7 +62,7 @@ async fn due(
     Ok(store.offsets.begin_apart().await?.deliverable(now, wanted, most).await?)
 }
 
-fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+pub(super) fn ids(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|one| one.told.id.as_str()).collect()
 }
 
@@ -84,7 +82,7 @@ pub(super) async fn claim(
 }
 
 /// Says what came of the attempt that was begun on a delivery as it was then.
-async fn settle(
+pub(super) async fn settle(
     store: &Store,
     claimed: &Delivery,
     state: DeliveryState,
@@ -295,74 +293,6 @@ async fn what_is_over_is_sent_again_when_that_is_wanted(backend: Backend) -> any
     );
     assert_eq!((again.attempts, attempts.len()), (1, 1), "what was is kept");
     assert_eq!(again.attempts_before, 1, "and no longer counts");
-    Ok(())
-}
-
-async fn what_waits_becomes_part_of_one_that_goes(backend: Backend) -> anyhow::Result<()> {
-    let store = backend.open(clock()).await?;
-    let gathers = |id: &str, key: &str| NewDelivery { gathers: true, ..told(id, "a", key, 1) };
-    let tried = claim_after_failing(&store, gathers("tried", "w")).await?;
-    let all = [
-        gathers("head", "x"),
-        gathers("part", "y"),
-        gathers("behind", "w"),
-        told("alone", "a", "z", 1),
-        gathers("behind too", "z"),
-        NewDelivery { endpoint: "b".into(), ..gathers("elsewhere", "x") },
-        NewDelivery { rule: "cold".into(), ..gathers("of another rule", "x") },
-        gathers("last", "y"),
-    ];
-    deliver(&store, &all).await?;
-    let mut tx = store.offsets.begin_apart().await?;
-    let due = tx.deliverable(noon(), &[wanted("a", 9, false)], 9).await?;
-    let by_id = |id: &str| due.iter().find(|one| one.told.id == id).expect("it is due");
-    let head = by_id("head");
-    let parts = tx.gatherable(head, 9).await?;
-    assert_eq!(ids(&parts), ["part", "last"], "what waits behind what is told apart waits on");
-    assert_eq!(ids(&tx.gatherable(head, 1).await?), ["part"]);
-    assert_eq!(tx.gatherable(by_id("alone"), 9).await?, []);
-    assert_eq!(tx.gatherable(&tried, 9).await?, [], "its receiver may have heard it");
-    tx.gather(&parts, "head", b"all of it", noon()).await?;
-    tx.commit().await?;
-    let get = async |id: &str| anyhow::Ok(store.deliveries.get(id).await?.expect("it is told").0);
-    assert_eq!(
-        (get("head").await?.told.message, get("head").await?.told_with),
-        (b"all of it".to_vec(), None)
-    );
-    let part = get("part").await?;
-    assert_eq!((part.state, part.told_with.as_deref()), (DeliveryState::Gathered, Some("head")));
-    assert_eq!(part.settled, Some(noon()));
-    let left = self::due(&store, noon(), &[wanted("a", 9, false)], 9).await?;
-    assert!(!ids(&left).contains(&"part") && ids(&left).contains(&"head"), "{left:?}");
-    Ok(())
-}
-
-/// One that was tried once, and is to be tried again.
-async fn claim_after_failing(store: &Store, delivery: NewDelivery) -> anyhow::Result<Delivery> {
-    deliver(store, std::slice::from_ref(&delivery)).await?;
-    let claimed = claim(store, &delivery.endpoint, noon(), LEASE).await?;
-    settle(store, &claimed, DeliveryState::Pending, noon() + Duration::from_mins(1)).await?;
-    Ok(store.deliveries.get(&delivery.id).await?.expect("it is told").0)
-}
-
-async fn a_digest_is_missed_as_long_as_a_part_of_it_is(backend: Backend) -> anyhow::Result<()> {
-    let store = backend.open(clock()).await?;
-    let later = noon() + Duration::from_mins(1);
-    let head = NewDelivery { gathers: true, ..told("head", "a", "x", 1) };
-    deliver(&store, &[head, NewDelivery { gathers: true, now: later, ..told("part", "a", "y", 1) }]).await?;
-    let part = store.deliveries.get("part").await?.expect("it is told").0;
-    let mut tx = store.offsets.begin_apart().await?;
-    tx.gather(&[part], "head", b"both", later).await?;
-    tx.commit().await?;
-    let claimed = claim(&store, "a", later, LEASE).await?;
-    assert!(settle(&store, &claimed, DeliveryState::Dead, later).await?);
-    let missed = async |since| {
-        let mut tx = store.offsets.begin_apart().await?;
-        let revived = tx.revive(&Revived::Missed("a", since), later).await?;
-        anyhow::Ok(revived)
-    };
-    assert_eq!(missed(later + Duration::from_secs(1)).await?, 0);
-    assert_eq!(missed(later).await?, 1, "its part was decided then");
     Ok(())
 }
 
