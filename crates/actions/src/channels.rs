@@ -3,7 +3,7 @@
 mod email;
 mod headers;
 mod http_request;
-mod naming;
+pub(crate) mod naming;
 mod pagerduty;
 mod request;
 pub mod secret;

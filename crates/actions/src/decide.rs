@@ -7,6 +7,7 @@ use cornjacket_domain::Timestamp;
 use cornjacket_store::{Alarm, Decision, Outcome, Window};
 
 use crate::ids;
+use crate::printable::printable;
 
 /// Our own doings out of which an event may have come, one out of another.
 const DEPTH: u32 = 4;
@@ -138,6 +139,7 @@ impl Terms<'_> {
             event_type: event.event_type.to_owned(),
             subject: event.subject.to_owned(),
             outcome,
+            // Parts of it may be anybody's words.
             reason: printable(reason),
             because: None,
             count: 1,
@@ -146,11 +148,6 @@ impl Terms<'_> {
             last_position: event.position,
         }
     }
-}
-
-/// Parts of it may be anybody's words, and not every store keeps all of them.
-fn printable(reason: String) -> String {
-    if reason.contains(char::is_control) { reason.replace(char::is_control, " ") } else { reason }
 }
 
 /// Decisions of a batch, in which repeats of one are one.

@@ -12,6 +12,7 @@ use crate::limits::{self, Rate};
 use crate::names;
 use crate::outside::Outside;
 use crate::secrets::Secrets;
+use crate::span::span;
 
 /// Deliveries under way at once, when nothing is said and at the most.
 const SLOTS: (u32, u32) = (4, 64);
@@ -79,21 +80,6 @@ fn rate(limit: &RateLimit, problems: &mut Vec<Violation>) -> Option<Rate> {
     }
     let per = span(limit.per.as_ref(), "rate_limit.per", SPANS, problems)?;
     Some(Rate { count: limit.count, per })
-}
-
-/// A duration within bounds, where one is set.
-fn span(
-    wanted: Option<&prost_types::Duration>,
-    field: &str,
-    (least, most): (Duration, Duration),
-    problems: &mut Vec<Violation>,
-) -> Option<Duration> {
-    let wanted = wanted?;
-    let span = Duration::try_from(*wanted).ok().filter(|span| (least..=most).contains(span));
-    if span.is_none() {
-        problems.push(Violation::new(field, Reason::Range, format!("must be {least:?} to {most:?}")));
-    }
-    span
 }
 
 /// What endpoints are made with.

@@ -8,11 +8,12 @@ use cornjacket_proto::events::{AttributeValue, Event};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct};
 
+use crate::channels::naming;
 use crate::message::{AlarmChange, Message};
 use crate::{said, severity};
 
 /// Things that are named, at the most; of all the others it is said how many they are.
-pub const SHOWN: usize = 50;
+pub const SHOWN: u32 = 50;
 /// Characters of a text, at the most.
 const LONGEST_TEXT: usize = 16_384;
 
@@ -128,7 +129,7 @@ impl Gathered {
         // As they are numbered, what matters more is more.
         self.severity = self.severity.max(message.severity);
         self.depth = self.depth.max(message.event.as_ref().map_or(0, said::depth));
-        if self.items.len() < SHOWN {
+        if self.items.len() < SHOWN as usize {
             self.items.push(Item::of(&message));
         }
         self.first.get_or_insert(message);
@@ -140,7 +141,7 @@ impl Gathered {
         if self.count == 1 {
             return Some(first);
         }
-        let title = if first.title.is_empty() { &first.rule } else { &first.title };
+        let title = naming::title(&first);
         Some(Message {
             severity: self.severity,
             title: format!("{title} (and {} more)", self.count - 1),

@@ -119,9 +119,8 @@ async fn tell(
         Ok(waiting) => waiting,
         Err(error) => return Ok(Err(error)),
     };
-    let most = u32::try_from(SHOWN).unwrap_or(u32::MAX);
     let lasting =
-        if waiting.has_alarms { tx.lasting_alarms(&group.id, most).await? } else { Lasting::default() };
+        if waiting.has_alarms { tx.lasting_alarms(&group.id, SHOWN).await? } else { Lasting::default() };
     if waiting.telling.is_empty()
         && let Err(error) = waiting.remind(&group.id, &lasting, rules, now)
     {

@@ -19,6 +19,7 @@ mod limits;
 mod message;
 mod names;
 pub mod outside;
+mod printable;
 mod progress;
 pub mod receiver_url;
 pub mod resolve;
@@ -33,6 +34,7 @@ mod settle;
 mod severity;
 pub mod signing;
 mod silences;
+mod span;
 #[cfg(test)]
 mod testing;
 mod verifying;

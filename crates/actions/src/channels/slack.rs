@@ -18,6 +18,7 @@ use crate::classify::Outcome;
 use crate::guard::Allow;
 use crate::message::Message;
 use crate::outside::{Attempted, Outside};
+use crate::printable::printable;
 use crate::receiver_url::ReceiverUrl;
 
 const URL: &str = "slack.url";
@@ -120,8 +121,7 @@ fn about(message: &Message) -> String {
 }
 
 fn escape(text: &str) -> String {
-    let said = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    said.collect::<String>().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A text in pieces for sections, at ends of lines where that is not too early.

@@ -18,6 +18,7 @@ use crate::breaker::Answer;
 use crate::channels::{Channel, Telling};
 use crate::classify::Outcome;
 use crate::outside::Attempted;
+use crate::printable::printable;
 use crate::settle::{Finished, outcome};
 
 /// How long the store may take to say what the secret is: less than leases last beyond the endpoint's timeout.
@@ -78,19 +79,18 @@ fn finished(receiver: &Receiver, delivery: Delivery, attempted: Result<Attempted
         // The store is away, say, or the key is another: tried again as after a failure, and no failure of the endpoint.
         Err(_) => (Answer::NotAsked, attempt::Outcome::Failed, false),
     };
-    let printable = |error: &str| error.replace(char::is_control, " ");
     let result = match attempted {
         Ok(attempted) => AttemptResult {
             outcome: outcome(kept),
             took: Some(attempted.took),
             status: attempted.status.unwrap_or_default(),
-            // A receiver may say anything, and not every store keeps it.
-            error: printable(&attempted.error),
+            // A receiver may say anything.
+            error: printable(attempted.error),
             response: attempted.response.to_vec(),
             address: attempted.address.map(|address| address.to_string()).unwrap_or_default(),
         },
         Err(error) => {
-            AttemptResult { outcome: outcome(kept), error: printable(&error), ..AttemptResult::default() }
+            AttemptResult { outcome: outcome(kept), error: printable(error), ..AttemptResult::default() }
         }
     };
     Finished { delivery, result, answer, is_final, schedule: receiver.terms.schedule }

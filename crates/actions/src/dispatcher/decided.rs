@@ -51,8 +51,9 @@ impl Known {
 /// The groups that something may be told with: those of alarms as they are, and those of alarms that are yet to be raised. One whose
 /// key cannot be found out is told of when it is decided on.
 fn groups_of(meant: &[Meant<'_>], alarms: &HashMap<String, Alarm>) -> BTreeSet<GroupKey> {
-    let known = |one: &Meant<'_>| one.group(one.alarm().and_then(|key| alarms.get(key)));
-    let all = meant.iter().flat_map(|one| [known(one), one.group(None)]);
+    let known =
+        |one: &Meant<'_>| one.alarm().and_then(|key| alarms.get(key)).map(|alarm| one.group(Some(alarm)));
+    let all = meant.iter().flat_map(|one| known(one).into_iter().chain([one.group(None)]));
     all.filter_map(Result::unwrap_or_default).collect()
 }
 

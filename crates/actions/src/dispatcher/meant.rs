@@ -116,8 +116,7 @@ impl Meant<'_> {
         if let Some(alarm) = alarm.filter(|alarm| alarm.state != AlarmState::Cleared) {
             return Ok(alarms::group(alarm));
         }
-        let rule = self.rule.name().to_owned();
-        Ok(self.group_key()?.map(|key| GroupKey { rule, key }))
+        Ok(self.group_key()?.map(|key| GroupKey { rule: self.rule.name().to_owned(), key }))
     }
 
     /// What it says of the alarm of that key.

@@ -8,7 +8,7 @@ use cornjacket_proto::actions::active_times::TimeRange;
 use cornjacket_proto::actions::{ActiveTimes, AlarmRule, Rule, Severity, Template};
 use cornjacket_proto::events::attribute_value::Value;
 use cornjacket_proto::events::{AttributeValue, Event};
-use cornjacket_store::{DecidedEvent, DeliveryFilter, Outcome};
+use cornjacket_store::{DeliveryFilter, Outcome};
 use prost::Message as _;
 
 use crate::deliverer::laws::bed::{Bed, MINUTE, SECOND, endpoint};
@@ -56,14 +56,7 @@ async fn decide(bed: &Bed, event: Delivered) -> anyhow::Result<Vec<(Outcome, Str
     let mut tx = bed.store.offsets.begin_apart().await?;
     Dispatcher::new(bed.clock.clone()).handle(&mut tx, std::slice::from_ref(&event), ()).await?;
     tx.commit().await?;
-    let asked = DecidedEvent {
-        source: &event.event.source,
-        id: &event.event.id,
-        event_type: &event.event.r#type,
-        subject: &event.event.subject,
-        position: event.event.position,
-    };
-    let decisions = bed.store.ledger.of_event(&asked).await?;
+    let decisions = bed.decisions(&event.event).await?;
     Ok(decisions.into_iter().map(|one| (one.outcome, one.reason)).collect())
 }
 

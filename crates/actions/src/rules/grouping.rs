@@ -6,6 +6,7 @@ use cornjacket_domain::violation::{Reason, Violation};
 use cornjacket_proto::actions as proto;
 
 use super::template::Template;
+use crate::span::span;
 
 /// How long the first of a group waits, when nothing is said and at the most.
 const WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_hours(1));
@@ -48,10 +49,10 @@ impl Grouping {
             problems.extend(faults.into_iter().map(told));
             None
         });
-        let wait = span("wait", stated.wait.as_ref(), (Duration::ZERO, WAIT.1), &mut problems);
+        let wait = span(stated.wait.as_ref(), "wait", (Duration::ZERO, WAIT.1), &mut problems);
         let interval =
-            span("interval", stated.interval.as_ref(), (Duration::ZERO, INTERVAL.1), &mut problems);
-        let repeat = span("repeat", stated.repeat.as_ref(), REPEAT, &mut problems);
+            span(stated.interval.as_ref(), "interval", (Duration::ZERO, INTERVAL.1), &mut problems);
+        let repeat = span(stated.repeat.as_ref(), "repeat", REPEAT, &mut problems);
         if repeat.is_some() && !has_alarm {
             let said = "is only of a rule with an alarm: nothing else lasts";
             problems.push(Violation::new("repeat", Reason::Mismatch, said));
@@ -59,18 +60,4 @@ impl Grouping {
         let pace = Pace { wait: wait.unwrap_or(WAIT.0), interval: interval.unwrap_or(INTERVAL.0), repeat };
         if problems.is_empty() { Ok(Self { key, pace }) } else { Err(problems) }
     }
-}
-
-/// A duration within bounds, where one is set.
-fn span(
-    field: &str,
-    stated: Option<&prost_types::Duration>,
-    (least, most): (Duration, Duration),
-    problems: &mut Vec<Violation>,
-) -> Option<Duration> {
-    let span = Duration::try_from(*stated?).ok().filter(|span| (least..=most).contains(span));
-    if span.is_none() {
-        problems.push(Violation::new(field, Reason::Range, format!("must be {least:?} to {most:?}")));
-    }
-    span
 }

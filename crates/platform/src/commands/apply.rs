@@ -55,7 +55,7 @@ impl Apply {
         let contents = Contents::of(&self.file).with_context(|| format!("--file {}", self.file.display()))?;
         // All of it is read before any of it is done.
         let endpoints: Vec<Endpoint> = read("endpoints", &contents.endpoints)?;
-        let rules: Vec<Rule> = read("rules", &contents.rules)?;
+        let rules = contents.rules()?;
         anyhow::ensure!(
             !endpoints.is_empty() || !rules.is_empty(),
             "--file {}: has neither endpoints nor rules",

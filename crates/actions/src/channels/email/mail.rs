@@ -7,6 +7,7 @@ use lettre::message::{Mailbox, Message as Mail};
 
 use super::super::{Telling, naming};
 use super::smtp::SmtpError;
+use crate::printable::printable;
 
 /// The mail, ready to be handed over: ASCII, its lines ending as SMTP's do.
 pub fn compose(telling: &Telling<'_>, from: &Mailbox, to: &[Mailbox]) -> Result<Vec<u8>, SmtpError> {
@@ -17,7 +18,8 @@ pub fn compose(telling: &Telling<'_>, from: &Mailbox, to: &[Mailbox]) -> Result<
         HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
     let mail = Mail::builder()
         .from(from.clone())
-        .subject(line(&format!("[{}] {}", naming::state(message), naming::title(message))))
+        // Nothing in it may end the header.
+        .subject(printable(format!("[{}] {}", naming::state(message), naming::title(message))))
         .date(UNIX_EPOCH + Duration::from_micros(micros))
         .message_id(Some(format!("<{}@{}>", telling.id, from.email.domain())))
         .raw_header(automatic)
@@ -37,17 +39,12 @@ fn body(telling: &Telling<'_>) -> String {
         crate::severity::name(message.severity())
     )];
     if let Some(change) = naming::change(message.alarm_change()) {
-        about.push(format!("Alarm {}: {change}.", line(&message.alarm_key)));
+        about.push(format!("Alarm {}: {change}.", printable(message.alarm_key.as_str())));
     }
     if let Some(event) = &message.event {
         let said = format!("Event {} of {}: {}, {}.", event.id, event.source, event.r#type, event.subject);
-        about.push(line(&said));
+        about.push(printable(said));
     }
     let text = if message.text.is_empty() { naming::title(message) } else { &message.text };
     format!("{text}\n\n-- \n{}\n", about.join("\n"))
-}
-
-/// One line, in which nothing ends a header.
-fn line(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }

@@ -9,7 +9,8 @@ use cornjacket_domain::{Clock, Partitions, Timestamp};
 use cornjacket_proto::actions::{Endpoint, Rule, Silence, Webhook, attempt, endpoint};
 use cornjacket_proto::events::Event;
 use cornjacket_store::{
-    Attempt, AttemptResult, DefinitionKind, Delivery, NewDelivery, Redefined, Redefinition, Store,
+    Attempt, AttemptResult, DecidedEvent, Decision, DefinitionKind, Delivery, NewDelivery, Redefined,
+    Redefinition, Store,
 };
 use prost::Message as _;
 
@@ -153,6 +154,13 @@ impl Bed {
         let mut tx = self.store.offsets.begin_apart().await?;
         Dispatcher::new(self.clock.clone()).handle(&mut tx, &events, ()).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// What was decided on an event, by rule.
+    pub async fn decisions(&self, event: &Event) -> anyhow::Result<Vec<Decision>> {
+        let Event { source, id, r#type: event_type, subject, position, .. } = event;
+        let event = DecidedEvent { source, id, event_type, subject, position: *position };
+        Ok(self.store.ledger.of_event(&event).await?)
     }
 
     pub async fn get(&self, id: &str) -> anyhow::Result<(Delivery, Vec<Attempt>)> {

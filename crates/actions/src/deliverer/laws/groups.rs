@@ -5,7 +5,7 @@ use cornjacket_proto::actions::active_times::TimeRange;
 use cornjacket_proto::actions::{ActiveTimes, AlarmRule, Grouping, Rule, Severity, Silence, silence};
 use cornjacket_proto::events::Event;
 use cornjacket_proto::events::event::Payload;
-use cornjacket_store::{DecidedEvent, Decision, DefinitionKind, DeliveryFilter, Outcome};
+use cornjacket_store::{Decision, DefinitionKind, DeliveryFilter, Outcome};
 use prost::Message as _;
 
 use super::bed::{Bed, MINUTE, SECOND, endpoint};
@@ -56,11 +56,9 @@ fn event(position: u64, source: &str, subject: &str) -> Event {
     }
 }
 
-/// What was decided on an event.
+/// What was decided on an event by the one rule.
 async fn decision(bed: &Bed, event: &Event) -> anyhow::Result<Decision> {
-    let Event { source, id, r#type: event_type, subject, position, .. } = event;
-    let event = DecidedEvent { source, id, event_type, subject, position: *position };
-    Ok(bed.store.ledger.of_event(&event).await?.pop().expect("something was decided"))
+    Ok(bed.decisions(event).await?.pop().expect("something was decided"))
 }
 
 /// What the pager was told of so far, with when.
@@ -233,7 +231,7 @@ async fn what_is_silenced_or_taken_on_is_not_told_again(bed: Bed) -> anyhow::Res
         comment: "somebody is at it".into(),
         ..Silence::default()
     };
-    bed.redefine(DefinitionKind::Silence, "service", Some(&silence.encode_to_vec())).await?;
+    bed.silence(&silence).await?;
     let mut tx = bed.store.offsets.begin_apart().await?;
     let found = tx.lock_alarms(&["hot/pump-2".to_owned()]).await?;
     let taken = alarms::acknowledge(&found["hot/pump-2"], Some("ann"), bed.now()).expect("it is open");

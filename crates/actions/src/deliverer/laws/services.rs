@@ -1,8 +1,6 @@
 //! Services that refuse what is more than they document: real requests to one, on a clock that it shares with the desk. Nothing is
 //! lost, and pages go first, whether their limits are kept to or have to be learned.
 
-use std::sync::Arc;
-
 use cornjacket_proto::actions::{Endpoint, PagerDuty, RateLimit, Slack, endpoint::Channel};
 use cornjacket_store::{DefinitionKind, DeliveryFilter, DeliveryState, NewDelivery, NewSecret, Redefinition};
 use prost::Message as _;
@@ -14,10 +12,7 @@ use super::laws;
 use crate::channels::testing::{Service, alarm};
 use crate::deliverer::sending::send;
 use crate::deliverer::{Desk, Options, Ports};
-use crate::endpoint::Makers;
 use crate::limits::Rate;
-use crate::outside::tests::outside;
-use crate::secrets::{self, Secrets};
 use crate::{AlarmChange, Message, testing};
 
 laws!(slack_takes_one_a_second, pagerduty_takes_a_hundred_and_twenty_a_minute);
@@ -54,16 +49,9 @@ async fn flood(
     secret: &str,
     count: usize,
 ) -> anyhow::Result<Vec<Value>> {
-    let sealing = Secrets::new(&[secrets::new_key().into()])?;
+    let ports = bed.ports()?;
+    let sealing = ports.makers.secrets.as_ref().expect("a key");
     let sealed = sealing.seal("service", &SecretString::from(secret.to_owned()))?;
-    let makers = Arc::new(Makers { secrets: Some(sealing), outside: outside(&["127.0.0.1"])? });
-    let ports = Ports {
-        offsets: bed.store.offsets.clone(),
-        defining: bed.store.defining.clone(),
-        deliveries: bed.store.deliveries.clone(),
-        makers,
-        clock: bed.clock.clone(),
-    };
     let pages = count / 3;
     for (round, rate_limit) in [None, Some(NO_LIMIT)].into_iter().enumerate() {
         let endpoint = Endpoint {

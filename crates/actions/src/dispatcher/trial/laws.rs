@@ -10,7 +10,7 @@ use cornjacket_proto::actions::silence::matcher::Field;
 use cornjacket_proto::actions::{ActiveTimes, AlarmRule, Grouping, Rule, Silence};
 use cornjacket_proto::events::event::Payload;
 use cornjacket_proto::events::{AnomalyDetected, Event};
-use cornjacket_store::{DecidedEvent, DeliveryFilter, Outcome};
+use cornjacket_store::{DeliveryFilter, Outcome};
 
 use super::*;
 use crate::decide::Decisions;
@@ -96,14 +96,7 @@ fn silence(bed: &Bed) -> Silence {
 async fn ledger(bed: &Bed, events: &[Delivered]) -> anyhow::Result<BTreeMap<String, Decision>> {
     let mut rows = BTreeMap::new();
     for Delivered { event, .. } in events {
-        let asked = DecidedEvent {
-            source: &event.source,
-            id: &event.id,
-            event_type: &event.r#type,
-            subject: &event.subject,
-            position: event.position,
-        };
-        let found = bed.store.ledger.of_event(&asked).await?;
+        let found = bed.decisions(event).await?;
         rows.extend(found.into_iter().map(|one| (one.id.clone(), one)));
     }
     Ok(rows)
